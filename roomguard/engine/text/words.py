@@ -1,0 +1,192 @@
+"""Phrases on folded texts: blocked and allowed words, cues of adverts, and the patterns operators write.
+
+All phrases stand in Aho-Corasick automata over `" word word word "`: the spaces at a phrase's ends are its word
+boundaries, so the automaton itself keeps them. A first pass looks for what makes a second one worth while.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Sequence
+
+import attrs
+import re2
+from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
+
+from roomguard.engine.text import cues as builtin
+from roomguard.engine.text import fold
+from roomguard.engine.text.settings import WordSettings
+
+MAX_MATCHES = 256
+"""Phrase matches looked at in one text, so that a text made of cues costs no more than a long one."""
+
+_RUNS = tuple(char * 3 for char in string.ascii_lowercase + string.digits)
+_SPELT_DOTS = (" dot ", " dott ", " punto ", " punkt ", " точка ")
+_RE2_MEMORY = 8 << 20
+
+
+@attrs.frozen
+class Scores:
+    """What the cues of one text add up to."""
+
+    advert: int = 0
+    begging: int = 0
+    kinds: tuple[str, ...] = ()
+
+
+NO_SCORES = Scores()
+
+
+@attrs.frozen
+class _Cue:
+    kind: str
+    points: int
+    begging: bool
+    anchor: bool
+
+
+def fold_phrase(phrase: str) -> str:
+    """A phrase as it stands in a folded text, its word boundaries as spaces; empty where nothing is left of it."""
+    start, end = phrase.startswith("*"), phrase.endswith("*")
+    body = phrase.strip("*")
+    words = fold.ascii_words(body.encode()) if body.isascii() else fold.folded_words(fold.plain(body))[0]
+    text = " ".join(words)
+    if not text:
+        return ""
+    unspaced = ord(text[0]) >= 0x0E00, ord(text[-1]) >= 0x0E00
+    return ("" if start or unspaced[0] else " ") + text + ("" if end or unspaced[1] else " ")
+
+
+def compile_patterns(patterns: Sequence[str]) -> list[re2._Regexp[str]]:
+    """RE2 patterns, case ignored. Raises `re2.error` with the first that does not compile."""
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    options.max_mem = _RE2_MEMORY
+    return [re2.compile(pattern, options) for pattern in patterns]
+
+
+class _Phrases:
+    """A set of folded phrases with a value each."""
+
+    def __init__(self, phrases: dict[str, str]) -> None:
+        self._values = list(phrases.values())
+        self._keys = list(phrases)
+        self._find = _automaton(self._keys) if self._keys else None
+
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """(from, to, value) of every match, boundaries not counted in."""
+        if self._find is None:
+            return []
+        out = []
+        for index, start, end in self._find.find_matches_as_indexes(text, overlapping=True)[:MAX_MATCHES]:
+            key = self._keys[index]
+            out.append((start + (key[0] == " "), end - (key[-1] == " "), self._values[index]))
+        return out
+
+
+def _automaton(phrases: Sequence[str], kind: MatchKind = MatchKind.Standard) -> AhoCorasick:
+    return AhoCorasick(phrases, matchkind=kind, implementation=Implementation.DFA)
+
+
+class WordLists:
+    """The automata of one `WordSettings`. Immutable after construction."""
+
+    def __init__(self, settings: WordSettings) -> None:
+        """Raises `re2.error` for a pattern that RE2 does not take."""
+        block = {fold_phrase(phrase): phrase for phrase in settings.block}
+        block.pop("", None)
+        self._block = _Phrases(block)
+        self._allow = _Phrases({folded: "" for folded in map(fold_phrase, settings.allow) if folded})
+        stretched = {fold.collapse_doubles(folded): phrase for folded, phrase in block.items()}
+        self._stretched = _Phrases(stretched)
+        self._patterns = tuple(zip(settings.regex, compile_patterns(settings.regex), strict=True))
+        self._cues = _collect_cues(settings)
+        self._cue_keys = list(self._cues)
+        self._cue_find = _automaton(self._cue_keys) if self._cue_keys else None
+        anchors = [key for key, cue in self._cues.items() if cue.anchor]
+        triggers = list(dict.fromkeys([*_RUNS, *_SPELT_DOTS, *block, *anchors]))
+        self._runs = len(_RUNS)
+        self._trigger = _automaton(triggers, MatchKind.LeftmostFirst)
+        self.has_block = bool(block)
+        self.has_patterns = bool(settings.regex)
+
+    def triggers(self, padded: str) -> tuple[bool, bool]:
+        """(a character three times in a row, a phrase worth a second pass) in a folded, padded text."""
+        found = self._trigger.find_matches_as_indexes(padded)
+        if not found:
+            return False, False
+        runs = phrases = False
+        for index, _, _ in found:
+            if index < self._runs:
+                runs = True
+            else:
+                phrases = True
+        # A run may hide the start of a phrase from a search that does not overlap.
+        return runs, phrases or runs
+
+    def blocked(self, padded: str, *, stretched: bool = False) -> str:
+        """The first blocked phrase that no allowed one covers, as the operator wrote it, or ''."""
+        phrases = self._stretched if stretched else self._block
+        hits = phrases.spans(padded)
+        if not hits:
+            return ""
+        covers = self._allow.spans(padded)
+        hits.sort()
+        for start, end, phrase in hits:
+            if not any(left <= start and end <= right for left, right, _ in covers):
+                return phrase
+        return ""
+
+    def matched(self, text: str) -> str:
+        """The first operator pattern that matches the text as sent, or ''."""
+        for source, pattern in self._patterns:
+            if pattern.search(text):
+                return source
+        return ""
+
+    def scores(self, padded: str) -> Scores:
+        """Points of the cues in a folded, padded text: of each kind the dearest, if one of them is an anchor."""
+        if self._cue_find is None:
+            return NO_SCORES
+        best: dict[tuple[bool, str], int] = {}
+        anchored = False
+        for index, _, _ in self._cue_find.find_matches_as_indexes(padded, overlapping=True)[:MAX_MATCHES]:
+            cue = self._cues[self._cue_keys[index]]
+            anchored = anchored or cue.anchor
+            key = (cue.begging, cue.kind)
+            if best.get(key, 0) < cue.points:
+                best[key] = cue.points
+        if not anchored:
+            return NO_SCORES
+        return _sum(best)
+
+
+def _sum(best: dict[tuple[bool, str], int]) -> Scores:
+    begging = sum(points for (is_begging, _), points in best.items() if is_begging)
+    advert = sum(points for (is_begging, _), points in best.items() if not is_begging)
+    return Scores(advert=advert, begging=begging, kinds=tuple(sorted(kind for _, kind in best)))
+
+
+def _collect_cues(settings: WordSettings) -> dict[str, _Cue]:
+    cues: dict[str, _Cue] = {}
+    for kind in builtin.BUILTIN if settings.builtin_adverts else ():
+        cue = _Cue(kind.name, kind.points, kind.begging, kind.anchor)
+        for phrase in _split(kind.phrases):
+            _keep_dearest(cues, phrase, cue)
+    for own in settings.adverts:
+        _keep_dearest(cues, own.phrase, _Cue(own.kind, own.points, own.begging, anchor=True))
+    return cues
+
+
+def _split(phrases: str) -> Iterable[str]:
+    return (phrase for part in phrases.splitlines() for phrase in map(str.strip, part.split(";")) if phrase)
+
+
+def _keep_dearest(cues: dict[str, _Cue], phrase: str, cue: _Cue) -> None:
+    folded = fold_phrase(phrase)
+    if not folded:
+        return
+    known = cues.get(folded)
+    if known is None or known.points < cue.points:
+        cues[folded] = cue
