@@ -72,9 +72,8 @@ def to_dict(action: Action) -> dict[str, Any]:
     """The wire form without the offset, keys in fixed order."""
     out: dict[str, Any] = {"id": action.id}
     for name in _ORDER:
-        if name == "cluster":
-            if action.evidence:
-                out["evidence"] = {key: round6(value) for key, value in action.evidence.items()}
+        if name == "cluster" and action.evidence:
+            out["evidence"] = {key: round6(value) for key, value in action.evidence.items()}
         value = getattr(action, name)
         if value is not None:
             out[name] = value

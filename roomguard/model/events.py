@@ -185,10 +185,11 @@ class Control(msgspec.Struct, kw_only=True, omit_defaults=True):
     expect_raid  a host announced a wave: `from_room`, `size` (people), `ttl_s`
     config       the room was judged by configuration `config` from here on
     grace        nothing acts on rates until `ttl_s` from here (start, reconnect, reload)
-    reset        the room lost its memory here; what survived is in `state` (an engine snapshot)
+    reset        the room lost its memory here; what survived is in `state` (see `engine.snapshot`), grace for `ttl_s`
     shed         `count` events of `kind` were not judged
     override     the operator set `settings` for `ttl_s`
-    undo         take back `action` (id); `kind`, `user`, `rule`, `until` say what it was, for a room that forgot it
+    undo         take back `action` (id); `kind`, `user`, `rule`, `until`, `events` say what it was, for a room that
+                 forgot it
     enforced     the edges enforced `actions`
     expire       a timer ran the deadlines due at `ts`
     """
@@ -202,6 +203,7 @@ class Control(msgspec.Struct, kw_only=True, omit_defaults=True):
     config: str | None = None
     action: str | None = None
     actions: list[str] | None = None
+    events: list[str] | None = None
     kind: str | None = None
     user: str | None = None
     rule: str | None = None

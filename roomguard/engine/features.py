@@ -1,0 +1,494 @@
+"""The feature catalogue: every name a rule may use, what it means, and the source that keeps and reads it.
+
+Built-in features are properties of the event, of its text, of the user and of the room. Declared features are windows:
+`[features.NAME]` in config.toml says what is counted (`kind`), for whom (`key`), over which events, how long back, and
+under which condition. Each is kept once however many rules ask for it, and not at all while none does.
+
+This module yields Python source; `engine.program` puts it together into one function for each event kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from math import inf
+
+import attrs
+
+from roomguard.engine import windows
+from roomguard.engine.rules.language import (
+    Condition,
+    Kind,
+    RuleError,
+    Scope,
+    Symbol,
+    compile_condition,
+    compile_number,
+)
+from roomguard.engine.settings import CapSettings, FeatureSettings, LimitSettings
+from roomguard.engine.text.facts import Facts
+
+JUDGED_KINDS = ("chat", "gift", "like", "join", "leave", "follow", "unfollow", "share", "report")
+"""Event kinds that rules may listen to."""
+
+_WHO = "({0} if (who := ev.who) is not None else None)"
+
+
+@attrs.frozen
+class Entry:
+    """One line of the catalogue."""
+
+    symbol: Symbol
+    unit: str
+    meaning: str
+    events: tuple[str, ...]
+
+
+def _entry(name: str, kind: Kind, code: str, unit: str, meaning: str, **more: typing.Any) -> Entry:
+    events = more.pop("events", JUDGED_KINDS)
+    return Entry(Symbol(name, kind, code, **more), unit, meaning, events)
+
+
+def _who(name: str, kind: Kind, unit: str, meaning: str) -> Entry:
+    code = _WHO.format(f"who.{name}")
+    # A report is about its target; what the edge knows of the reporter is no feature of theirs.
+    events = tuple(kind for kind in JUDGED_KINDS if kind != "report")
+    return _entry(name, kind, code, unit, meaning, nullable=True, costly=True, events=events)
+
+
+BASE: tuple[Entry, ...] = (
+    _entry("user_age_s", Kind.NUMBER, "(now - user.first)", "seconds", "since the user was first seen in this room"),
+    _entry("user_chats", Kind.NUMBER, "user.chats", "messages", "the user's messages in this room, this one included"),
+    _entry("user_gifted", Kind.NUMBER, "user.gifted", "value", "the value of the user's gifts in this room"),
+    _entry(
+        "user_strikes", Kind.NUMBER, "room.strikes_of(subject)", "strikes", "the user's strikes that have not decayed",
+        costly=True, windowed=True,
+    ),
+    _entry("room_age_s", Kind.NUMBER, "(now - room.opened)", "seconds", "since the room's first event"),
+    _entry("room_users", Kind.NUMBER, "len(room.users)", "users", "users remembered in this room"),
+    _entry("viewers", Kind.NUMBER, "room.viewers", "users", "the edge's latest count of viewers", nullable=True),
+    _entry("restricted", Kind.BOOL, "(room.restricted_until > now)", "", "a restriction of the room is in force"),
+    _entry("raid_expected", Kind.BOOL, "(room.raid_until > now)", "", "a host has announced a wave"),
+    _who("role", Kind.TEXT, "", "viewer, subscriber, vip, moderator or host"),
+    _who("account_age_s", Kind.NUMBER, "seconds", "age of the account on the platform"),
+    _who("follower", Kind.BOOL, "", "the user follows the host"),
+    _who("level", Kind.NUMBER, "level", "the platform's level of the user"),
+    _who("device", Kind.TEXT, "", "opaque hash of the user's device"),
+    _who("net", Kind.TEXT, "", "opaque hash of the user's network"),
+    _entry("text", Kind.TEXT, "ev.text", "", "the message as sent", events=("chat",)),
+    _entry("lang", Kind.TEXT, "ev.lang", "", "the message's language by the edge", nullable=True, events=("chat",)),
+    _entry("is_reply", Kind.BOOL, "(ev.reply_to is not None)", "", "the message answers another", events=("chat",)),
+    _entry(
+        "tagged", Kind.NUMBER, "(len(ev.mentions) if ev.mentions is not None else None)", "users",
+        "users the edge says are mentioned", nullable=True, events=("chat",),
+    ),
+    _entry("gift", Kind.TEXT, "ev.gift", "", "the gift's name", events=("gift",)),
+    _entry("gift_count", Kind.NUMBER, "fresh", "gifts", "new gifts of this event; a streak counts only what is new",
+           events=("gift",)),
+    _entry("gift_value", Kind.NUMBER, "(fresh * ev.value)", "value", "value of the new gifts", events=("gift",)),
+    _entry("like_count", Kind.NUMBER, "ev.count", "likes", "likes of this event", events=("like",)),
+    _entry("report_reason", Kind.TEXT, "ev.reason", "", "what the reporter says", nullable=True, events=("report",)),
+)  # fmt: skip
+
+_FACT_KINDS = {int: Kind.NUMBER, float: Kind.NUMBER, bool: Kind.BOOL, str: Kind.TEXT}
+
+
+def fact_entries() -> Iterator[Entry]:
+    """The facts of a text, read off the Facts class so that there is one place to add one."""
+    hints = typing.get_type_hints(Facts)
+    for name, hint in hints.items():
+        if name.startswith("_"):
+            continue
+        nullable = isinstance(hint, types.UnionType)
+        plain = next(part for part in typing.get_args(hint) if part is not type(None)) if nullable else hint
+        kind = _FACT_KINDS.get(plain, Kind.TEXTS)
+        yield _entry(name, kind, f"f.{name}", "", "", nullable=nullable, events=("chat",))
+
+
+_KEYED = {
+    "text": "(f.skeleton or None)",
+    "near": "(f.near_skeleton or None)",
+    "domain": "(f.domains[0] if f.domains else None)",
+    "device": _WHO.format("who.device"),
+    "net": _WHO.format("who.net"),
+}
+"""Source of the key of windows kept for something else than a user or the room."""
+_CHAT_ONLY = {"text", "near", "domain", "user_text", "user_near"}
+_DISTINCT_OF = {"user": "ev.user", **_KEYED}
+ROOM_WINDOWS: Mapping[str, windows.WindowClass] = {
+    "count": windows.Count,
+    "rate": windows.Count,
+    "sum": windows.Sum,
+    "distinct": windows.Distinct,
+    "ratio": windows.Ratio,
+    "ewma": windows.Ewma,
+    "zscore": windows.ZScore,
+}
+_USER_READ = {
+    "count": "since({slot}, now - {window})",
+    "rate": "(since({slot}, now - {window}) / {window})",
+    "sum": "total({slot}, now - {window})",
+    "distinct": "different({slot}, now - {window})",
+    "gap": "mean_gap({slot}, now - {window})",
+    "regularity": "regularity({slot}, now - {window})",
+}
+_TIMES = {"count", "rate", "gap", "regularity"}
+
+
+@attrs.define
+class Stream:
+    """Something kept: one field of every user, or one object of the room.
+
+    `name` is derived from what is kept, so that a reload and a snapshot find it again.
+    """
+
+    name: str
+    place: typing.Literal["user", "room"]
+    horizon: float
+    cap: int
+    shape: str
+    """times | pairs | number for a user; the kind of window for a room."""
+    keyed: bool
+    updates: dict[str, list[str]]
+    """Event kind to lines of source."""
+
+
+@attrs.define
+class Declared:
+    """A declared feature or limit on its way into a program."""
+
+    name: str
+    symbol: Symbol
+    stream: Stream
+    events: tuple[str, ...]
+    window: float
+    readable: tuple[str, ...] = JUDGED_KINDS
+    """Event kinds whose rules may read it: all for users and rooms, those that carry the key for others."""
+    counts: bool = False
+    """A plain count: a rule that compares it with T needs no more than the last T + 1 entries."""
+
+
+def _stream_name(*parts: object) -> str:
+    return "s_" + hashlib.blake2b(repr(parts).encode(), digest_size=5).hexdigest()
+
+
+def parse_rate(text: str) -> tuple[float, float]:
+    """(count, seconds) of "8/10s", "300/5m", "1/h" or "20/75". Raises RuleError."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    head, slash, tail = text.partition("/")
+    tail = tail.strip()
+    unit = units.get(tail[-1:])
+    number = tail[:-1] if unit is not None else tail
+    try:
+        count, seconds = float(head), float(number or "1") * (unit or 1.0)
+    except ValueError:
+        count = seconds = 0.0
+    if not slash or not (0 < count < inf) or not (0 < seconds < inf):
+        raise RuleError(f'{text!r} is no rate; write COUNT/WINDOW such as "8/10s" or "300/5m"')
+    return count, seconds
+
+
+def _opening(lines: list[str]) -> list[str]:
+    """Lines for a gift that opens a streak or stands alone: what re-sends itself is one gift, not many."""
+    return ["if room.opening:", *(f"    {line}" for line in lines)]
+
+
+@attrs.define
+class Catalogue:
+    """All names of one configuration, and the streams behind them."""
+
+    caps: CapSettings
+    thresholds: Mapping[str, float]
+    constants: dict[str, typing.Any]
+    entries: dict[str, Entry] = attrs.field(init=False)
+    declared: dict[str, Declared] = attrs.field(factory=dict)
+    limits: dict[str, Declared] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """Start with what is built in."""
+        self.entries = {entry.symbol.name: entry for entry in (*BASE, *fact_entries())}
+
+    def plain_scope(self, kind: str) -> Scope:
+        """What a `where` may name: event, text, user and room, but no windows (they are not up to date yet)."""
+        symbols = {name: e.symbol for name, e in self.entries.items() if kind in e.events and not e.symbol.windowed}
+        return Scope(symbols, self.constants, self.thresholds)
+
+    def rule_scope(self, kind: str, thresholds: Mapping[str, float]) -> Scope:
+        """What a rule on events of `kind` may name."""
+        symbols = {name: entry.symbol for name, entry in self.entries.items() if kind in entry.events}
+        for name, feature in self.declared.items():
+            if kind in feature.readable:
+                symbols[name] = feature.symbol
+        limits = {name: limit.symbol for name, limit in self.limits.items() if kind in limit.events}
+        return Scope(symbols, self.constants, thresholds, limits)
+
+    # --- declared features -------------------------------------------------------------------------------------
+
+    def declare(self, name: str, settings: FeatureSettings) -> None:
+        """Add a declared feature. Raises RuleError."""
+        self._check(name, settings)
+        if settings.kind == "age":
+            self._declare_age(name, settings)
+        elif settings.key in ("user", "user_text", "user_near"):
+            self._declare_user(name, settings)
+        else:
+            self._declare_room(name, settings)
+
+    def _check(self, name: str, settings: FeatureSettings) -> None:
+        if name in self.entries or name in self.thresholds:
+            raise RuleError(f"{name!r} is already the name of a built-in feature or a threshold")
+        unknown = [event for event in settings.events if event not in JUDGED_KINDS]
+        if unknown or not settings.events:
+            raise RuleError(f"events must be some of {', '.join(JUDGED_KINDS)}")
+        if not 0 < settings.window_s <= self.caps.window_s:
+            raise RuleError(f"window_s must be above 0 and at most {self.caps.window_s:g} (engine.caps.window_s)")
+        if settings.key in _CHAT_ONLY and set(settings.events) != {"chat"}:
+            raise RuleError(f'key = "{settings.key}" goes with events = ["chat"]')
+        if settings.key in ("device", "net") and "report" in settings.events:
+            raise RuleError("a report says nothing of its target's device or net")
+
+    def _declare_age(self, name: str, settings: FeatureSettings) -> None:
+        if settings.key != "user":
+            raise RuleError('kind = "age" goes with key = "user"')
+        stream = self._stream(("age", settings.events, settings.where), "user", inf, 1, "number", keyed=False)
+        line = f"if user.{stream.name} == 0.0: user.{stream.name} = now"
+        self._fill(stream, settings, lambda _scope: [line])
+        code = f"(now - user.{stream.name} if user.{stream.name} else None)"
+        self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable=True, windowed=True))
+
+    def _declare_user(self, name: str, settings: FeatureSettings) -> None:
+        kind, window = settings.kind, settings.window_s
+        if settings.key != "user":
+            self._declare_user_text(name, settings)
+            return
+        if kind == "ratio":
+            self._declare_user_ratio(name, settings)
+            return
+        read = _USER_READ.get(kind)
+        if read is None:
+            raise RuleError(f'kind = "{kind}" goes with key = "room" and the keys of texts, not with users')
+        shape = "times" if kind in _TIMES else "pairs"
+        identity = (shape, "user", settings.events, settings.where, settings.of if shape == "pairs" else "")
+        stream = self._stream(identity, "user", window, self.caps.user_window, shape, keyed=False)
+        self._fill(stream, settings, lambda scope: self._user_update(stream, settings, scope))
+        code = read.format(slot=f"user.{stream.name}", window=repr(window))
+        nullable = kind in ("gap", "regularity")
+        self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True))
+
+    def _declare_user_ratio(self, name: str, settings: FeatureSettings) -> None:
+        every = self._stream(
+            ("times", "user", settings.events, settings.where, ""),
+            "user", settings.window_s, self.caps.user_window, "times", keyed=False,
+        )  # fmt: skip
+        self._fill(every, settings, lambda scope: self._user_update(every, settings, scope))
+        both = f"({settings.where}) and ({settings.of})" if settings.where else settings.of
+        some = self._stream(
+            ("times", "user", settings.events, both, ""),
+            "user", settings.window_s, self.caps.user_window, "times", keyed=False,
+        )  # fmt: skip
+        filtered = attrs.evolve(settings, where=both)
+        self._fill(some, filtered, lambda scope: self._user_update(some, filtered, scope))
+        window = repr(settings.window_s)
+        code = f"share(user.{some.name}, user.{every.name}, now - {window})"
+        symbol = Symbol(name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True)
+        self._add(name, settings, some, symbol)
+        self.declared[f"{name}\0all"] = Declared(f"{name}\0all", symbol, every, settings.events, settings.window_s)
+
+    def _declare_user_text(self, name: str, settings: FeatureSettings) -> None:
+        if settings.kind != "count":
+            raise RuleError(f'key = "{settings.key}" goes with kind = "count"')
+        key = "f.skeleton" if settings.key == "user_text" else "f.near_skeleton"
+        identity = ("pairs", settings.key, settings.events, settings.where)
+        stream = self._stream(identity, "user", settings.window_s, 32, "pairs", keyed=False)
+
+        def update(_scope: Scope) -> list[str]:
+            slot = f"user.{stream.name}"
+            return [f"if {key}: {slot} = push_pair({slot}, now, {key}, now - HORIZON_{stream.name}, CAP_{stream.name})"]
+
+        self._fill(stream, settings, update)
+        code = f"(same(user.{stream.name}, {key}, now - {settings.window_s!r}) if {key} else None)"
+        self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True))
+
+    def _user_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> list[str]:
+        slot = f"user.{stream.name}"
+        if stream.shape == "times":
+            return [f"{slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name})"]
+        value, guards = self._carried(settings, scope)
+        line = f"{slot} = push_pair({slot}, now, {value}, now - HORIZON_{stream.name}, CAP_{stream.name})"
+        return [f"if {' and '.join(guards)}: {line}"] if guards else [line]
+
+    def _carried(self, settings: FeatureSettings, scope: Scope) -> tuple[str, tuple[str, ...]]:
+        """Source of what an event adds to a sum or a distinct count."""
+        if settings.kind == "sum":
+            return compile_number(settings.of or "1", scope)
+        source = _DISTINCT_OF.get(settings.of or "user")
+        if source is None:
+            raise RuleError(f"of must be one of {', '.join(_DISTINCT_OF)}")
+        if settings.of in ("", "user"):
+            return source, ()
+        return "what", (f"(what := {source}) is not None",)
+
+    def _declare_room(self, name: str, settings: FeatureSettings) -> None:
+        kind, keyed = settings.kind, settings.key != "room"
+        if kind not in ROOM_WINDOWS:
+            raise RuleError(f'kind = "{kind}" goes with key = "user"')
+        identity = (kind, settings.key, settings.events, settings.where, settings.of, settings.window_s)
+        cap = self.caps.distinct if kind == "distinct" else self.caps.room_window
+        stream = self._stream(identity, "room", settings.window_s, cap, kind, keyed=keyed)
+        self._fill(stream, settings, lambda scope: self._room_update(stream, settings, scope))
+        key = _KEYED.get(settings.key, "")
+        scale = f" / {settings.window_s!r}" if kind == "rate" else ""
+        if keyed:
+            code = f"(slots.{stream.name}.value(key, now){scale} if (key := {key}) is not None else None)"
+        else:
+            code = f"slots.{stream.name}.value(now){scale}"
+        nullable = keyed or kind in ("ratio", "ewma", "zscore")
+        self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True))
+
+    def _room_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> list[str]:
+        target = f"slots.{stream.name}.hit"
+        guards: tuple[str, ...] = ()
+        if settings.kind in ("sum", "distinct"):
+            value, guards = self._carried(settings, scope)
+        elif settings.kind == "ratio":
+            value = compile_condition(settings.of, scope).true
+        else:
+            value = "None"
+        call = f"{target}(key, now, {value})" if stream.keyed else f"{target}(now, {value})"
+        if stream.keyed:
+            guards = (f"(key := {_KEYED[settings.key]}) is not None", *guards)
+        return [f"if {' and '.join(guards)}: {call}"] if guards else [call]
+
+    def _fill(self, stream: Stream, settings: FeatureSettings, lines: typing.Callable[[Scope], list[str]]) -> None:
+        """Write the update source for each event kind, inside the feature's condition."""
+        for event in settings.events:
+            if event in stream.updates:
+                continue
+            scope = self.plain_scope(event)
+            body = lines(scope)
+            if settings.where:
+                condition: Condition = compile_condition(settings.where, scope)
+                body = [f"if {condition.true}:", *(f"    {line}" for line in body)]
+            opening = event == "gift" and settings.kind in ("count", "rate", "gap", "regularity", "ewma", "zscore")
+            stream.updates[event] = _opening(body) if opening else body
+
+    def _stream(
+        self, identity: tuple[object, ...], place: typing.Literal["user", "room"], horizon: float, cap: int, shape: str,
+        *, keyed: bool,
+    ) -> Stream:  # fmt: skip
+        name = _stream_name(place, *identity)
+        for feature in (*self.declared.values(), *self.limits.values()):
+            if feature.stream.name == name:
+                stream = feature.stream
+                stream.horizon = max(stream.horizon, horizon)
+                stream.updates.clear()
+                return stream
+        return Stream(name, place, horizon, cap, shape, keyed, {})
+
+    def _add(self, name: str, settings: FeatureSettings, stream: Stream, symbol: Symbol) -> None:
+        readable: tuple[str, ...] = JUDGED_KINDS
+        if settings.key in _CHAT_ONLY:
+            readable = ("chat",)
+        elif settings.key in ("device", "net"):
+            readable = tuple(kind for kind in JUDGED_KINDS if kind != "report")
+        self.declared[name] = Declared(
+            name, symbol, stream, settings.events, settings.window_s, readable, settings.kind == "count"
+        )
+
+    # --- limits ------------------------------------------------------------------------------------------------
+
+    def limit(self, name: str, settings: LimitSettings) -> None:
+        """Add a rate limit. Raises RuleError."""
+        count, seconds = parse_rate(settings.rate)
+        unknown = [event for event in (*settings.events, *settings.weights) if event not in JUDGED_KINDS]
+        if unknown:
+            raise RuleError(f"{unknown[0]!r} is no event kind a limit can count: {', '.join(JUDGED_KINDS)}")
+        if seconds > self.caps.window_s:
+            raise RuleError(f"the window is longer than engine.caps.window_s ({self.caps.window_s:g} s)")
+        if any(not 0 < weight < inf for weight in settings.weights.values()):
+            raise RuleError("a weight must be above 0")
+        if settings.algorithm == "gcra":
+            self._gcra(name, settings, count, seconds)
+        else:
+            self._window_limit(name, settings, count, seconds)
+
+    def _cost(self, event: str, settings: LimitSettings) -> str:
+        weight = settings.weights.get(event, 1.0)
+        return f"(ev.count * {weight!r})" if event == "like" else repr(weight)
+
+    def _window_limit(self, name: str, settings: LimitSettings, count: float, seconds: float) -> None:
+        weighted = bool(settings.weights) or "like" in settings.events
+        keyed = settings.key in ("device", "net")
+        cap = int(count) + 2 if not weighted else self.caps.room_window
+        if settings.key == "user":
+            shape = "pairs" if weighted else "times"
+            stream = self._stream(("limit", name, settings), "user", seconds, min(cap, 1024), shape, keyed=False)
+        else:
+            shape = "sum" if weighted else "count"
+            stream = self._stream(("limit", name, settings), "room", seconds, cap, shape, keyed=keyed)
+        reading = self._limit_reading(stream, seconds)
+        for event in settings.events:
+            lines = self._limit_update(stream, settings, event, weighted=weighted)
+            stream.updates[event] = _opening(lines) if event == "gift" else lines
+        key = _KEYED.get(settings.key, "")
+        code = (
+            f"({reading} > {count!r} if (key := {key}) is not None else None)" if keyed else f"({reading} > {count!r})"
+        )
+        symbol = Symbol(f"over({name})", Kind.BOOL, code, nullable=keyed, costly=True, windowed=True)
+        self.limits[name] = Declared(name, symbol, stream, settings.events, seconds)
+
+    def _limit_reading(self, stream: Stream, seconds: float) -> str:
+        if stream.place == "room":
+            return f"slots.{stream.name}.value({'key, ' if stream.keyed else ''}now)"
+        function = "since" if stream.shape == "times" else "total"
+        return f"{function}(user.{stream.name}, now - {seconds!r})"
+
+    def _limit_update(self, stream: Stream, settings: LimitSettings, event: str, *, weighted: bool) -> list[str]:
+        cost = self._cost(event, settings)
+        if stream.place == "user":
+            slot = f"user.{stream.name}"
+            tail = f"now - HORIZON_{stream.name}, CAP_{stream.name})"
+            return [
+                f"{slot} = push_pair({slot}, now, {cost}, {tail}" if weighted else f"{slot} = push({slot}, now, {tail}"
+            ]
+        value = cost if weighted else "None"
+        if not stream.keyed:
+            return [f"slots.{stream.name}.hit(now, {value})"]
+        return [f"if (key := {_KEYED[settings.key]}) is not None: slots.{stream.name}.hit(key, now, {value})"]
+
+    def _gcra(self, name: str, settings: LimitSettings, count: float, seconds: float) -> None:
+        if settings.key not in ("user", "room"):
+            raise RuleError('algorithm = "gcra" goes with key = "user" or "room"')
+        interval, burst = seconds / count, float(settings.burst or count)
+        place: typing.Literal["user", "room"] = "user" if settings.key == "user" else "room"
+        stream = self._stream(("gcra", name, settings), place, inf, 1, "number", keyed=False)
+        slot = f"{'user' if place == 'user' else 'slots'}.{stream.name}"
+        flag = f"o_{stream.name}"
+        for event in settings.events:
+            lines = [
+                f"tat = ({slot} if {slot} > now else now) + {self._cost(event, settings)} * {interval!r}",
+                f"{flag} = tat - now > {burst * interval + 1e-9!r}",
+                f"if not {flag}: {slot} = tat",
+            ]
+            stream.updates[event] = [f"{flag} = False", *_opening(lines)] if event == "gift" else lines
+        symbol = Symbol(f"over({name})", Kind.BOOL, flag, windowed=True)
+        self.limits[name] = Declared(name, symbol, stream, settings.events, seconds)
+
+    @staticmethod
+    def key_source(key: str) -> str:
+        """Source of the key of a keyed window."""
+        return _KEYED.get(key, "None")
+
+    # --- what is used ------------------------------------------------------------------------------------------
+
+    def find(self, used: str) -> Iterable[Declared]:
+        """The declared features and limits behind a symbol name."""
+        if used.startswith("over("):
+            return (self.limits[used[5:-1]],)
+        feature = self.declared.get(used)
+        if feature is None:
+            return ()
+        every = self.declared.get(f"{used}\0all")
+        return (feature,) if every is None else (feature, every)

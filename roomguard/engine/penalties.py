@@ -1,0 +1,160 @@
+"""Penalties in force: who may not speak or be here, until when, and by whose decision.
+
+A mute drops the user's chat, a kick everything of theirs but appeal, leave and moderation. A penalty ends at `until`,
+by its inverse, or by a human's word. One user has at most one mute and one kick; the later end wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Any, Literal
+
+import attrs
+from sortedcontainers import SortedList
+
+from roomguard.model.actions import Action
+
+PenaltyKind = Literal["mute", "kick"]
+
+
+@attrs.frozen
+class Penalty:
+    """One penalty. `action` is ours; a human's has none, only the id of the event that set it."""
+
+    kind: PenaltyKind
+    user: str
+    until: float
+    """Room time of its end; infinite for a human's without a duration."""
+    source: str
+    """Id of the action or of the human's event."""
+    at: float
+    until_join: bool = False
+    """Ends at the user's next join."""
+    action: Action | None = None
+
+
+class Penalties:
+    """The penalties of one room, ordered by their end so that what has run out costs nothing to find.
+
+    At `cap` the one that ends first is forgotten and counted in `forgotten`.
+    """
+
+    __slots__ = ("_by_end", "_kicks", "_mutes", "cap", "forgotten")
+
+    def __init__(self, cap: int) -> None:
+        self.cap = cap
+        self.forgotten = 0
+        self._mutes: dict[str, Penalty] = {}
+        self._kicks: dict[str, Penalty] = {}
+        # (end, kind, user); entries of a replaced penalty stay until their end and are skipped then.
+        self._by_end: SortedList[tuple[float, str, str]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._mutes) + len(self._kicks)
+
+    def __iter__(self) -> Iterator[Penalty]:
+        yield from self._mutes.values()
+        yield from self._kicks.values()
+
+    def _table(self, kind: str) -> dict[str, Penalty]:
+        return self._kicks if kind == "kick" else self._mutes
+
+    def add(self, penalty: Penalty) -> None:
+        """Put a penalty in force. A longer one of the same kind already in force stays."""
+        table = self._table(penalty.kind)
+        before = table.get(penalty.user)
+        if before is not None and before.until >= penalty.until:
+            return
+        if before is None and len(self) >= self.cap:
+            self._forget_first()
+        table[penalty.user] = penalty
+        if self._by_end is None:
+            self._by_end = SortedList()
+        self._by_end.add((penalty.until, penalty.kind, penalty.user))
+
+    def _forget_first(self) -> None:
+        while self._by_end:
+            until, kind, user = self._by_end.pop(0)
+            penalty = self._table(kind).get(user)
+            if penalty is not None and penalty.until == until:
+                del self._table(kind)[user]
+                self.forgotten += 1
+                return
+
+    def purge(self, now: float) -> None:
+        """Drop what has run out by `now`."""
+        by_end = self._by_end
+        while by_end and by_end[0][0] <= now:
+            until, kind, user = by_end.pop(0)
+            penalty = self._table(kind).get(user)
+            if penalty is not None and penalty.until == until:
+                del self._table(kind)[user]
+
+    def mute_of(self, user: str, now: float) -> Penalty | None:
+        """The mute in force on a user, or None."""
+        penalty = self._mutes.get(user)
+        return penalty if penalty is not None and penalty.until > now else None
+
+    def kick_of(self, user: str, now: float) -> Penalty | None:
+        """The kick in force on a user, or None."""
+        penalty = self._kicks.get(user)
+        return penalty if penalty is not None and penalty.until > now else None
+
+    def end(self, user: str, kind: str) -> Penalty | None:
+        """End a user's penalty of a kind; returns it, or None if there was none."""
+        penalty = self._table(kind).pop(user, None)
+        if penalty is not None and self._by_end is not None:
+            self._by_end.discard((penalty.until, kind, user))
+        return penalty
+
+    def joined(self, user: str) -> None:
+        """The user came back: a kick without an end is over."""
+        penalty = self._kicks.get(user)
+        if penalty is not None and penalty.until_join:
+            self.end(user, "kick")
+
+    def find(self, source: str) -> Penalty | None:
+        """The penalty that an action set, if it is in force."""
+        return next((penalty for penalty in self if penalty.source == source), None)
+
+    def in_force(self, now: float) -> list[Action]:
+        """Our penalties in force at `now`, oldest first."""
+        actions = [p.action for p in self if p.action is not None and p.until > now]
+        return sorted(actions, key=lambda action: (action.at, action.id))
+
+    def latest_end(self) -> float:
+        """When the last finite penalty runs out, or minus infinity."""
+        return max((penalty.until for penalty in self if penalty.until < inf), default=-inf)
+
+    def dump(self) -> list[Any]:
+        """Plain data for a snapshot; an endless penalty has no `until`."""
+        return [
+            {
+                "kind": p.kind,
+                "user": p.user,
+                "until": None if p.until == inf else p.until,
+                "source": p.source,
+                "at": p.at,
+                "until_join": p.until_join,
+                "action": None if p.action is None else attrs.asdict(p.action),
+            }
+            for p in self
+        ]
+
+    def load(self, data: list[Any]) -> None:
+        """What `dump` gave."""
+        for item in data:
+            action = item["action"]
+            if action is not None:
+                action = _action_from(action)
+            until = inf if item["until"] is None else item["until"]
+            penalty = Penalty(item["kind"], item["user"], until, item["source"], item["at"], item["until_join"], action)
+            self.add(penalty)
+
+
+def _action_from(data: dict[str, Any]) -> Action:
+    for name in ("causes", "events"):
+        if data.get(name) is not None:
+            data[name] = tuple(data[name])
+    return Action(**data)

@@ -1,0 +1,464 @@
+"""Settings compiled into what a room runs: for each strategy and event kind one Python function.
+
+The function first brings the windows up to date (the current event included), then asks every rule, each feature at
+most once and only if a rule needs it. Nothing is computed for features that no rule asks for. Windows belong to the
+whole program, not to a strategy, so a room can change its strategy without losing its past.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+from collections.abc import Callable, Mapping
+from math import ceil, inf
+from typing import Any
+
+import attrs
+import msgspec
+
+from roomguard.engine import windows
+from roomguard.engine.features import JUDGED_KINDS, ROOM_WINDOWS, Catalogue, Stream
+from roomguard.engine.reasons import Reasons
+from roomguard.engine.rules.language import Condition, RuleError, Scope, Symbol, compile_condition, nearest
+from roomguard.engine.settings import EngineSettings, Mode, RuleSettings
+from roomguard.engine.text.analyser import Analyser
+
+MAX_RULES = 1_000
+"""Rules of one configuration."""
+
+
+@attrs.frozen
+class RuleProblem:
+    """One thing wrong with what is judged by; `table` and `key` say where in config.toml."""
+
+    table: str
+    index: int | None
+    key: str
+    message: str
+
+
+class RuleErrors(Exception):
+    """Everything that is wrong with the judging settings."""
+
+    def __init__(self, problems: list[RuleProblem]) -> None:
+        super().__init__(
+            "; ".join(f"{p.table}{'' if p.index is None else p.index}.{p.key}: {p.message}" for p in problems)
+        )
+        self.problems = problems
+
+
+@attrs.frozen
+class Step:
+    """One rung of a ladder, or what a rule asks for."""
+
+    kind: str
+    duration_s: float | None
+
+
+Probe = Callable[..., tuple[bool, bool, dict[str, Any]]]
+"""(certainly true, certainly false, feature values): for evidence and for explaining."""
+
+
+@attrs.frozen
+class Rule:
+    """A rule as one strategy sees it."""
+
+    index: int
+    name: str
+    settings: RuleSettings
+    mode: Mode
+    reason: str
+    windowed: bool
+    probes: Mapping[str, Probe]
+    members: Mapping[str, Callable[..., tuple[str, ...]]]
+    """Event kind to the users a cluster decision hits."""
+
+
+StepFunction = Callable[..., "list[int] | None"]
+
+
+@attrs.frozen
+class Strategy:
+    """A named profile, compiled. `steps` maps an event kind to its function; a kind nobody listens to has none."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    steps: Mapping[str, StepFunction]
+    source: str
+
+
+@attrs.frozen
+class Program:
+    """All a room needs to judge. Immutable and shared by every room."""
+
+    version: str
+    settings: EngineSettings
+    strategies: Mapping[str, Strategy]
+    ladders: Mapping[str, tuple[Step, ...]]
+    analyser: Analyser
+    reasons: Reasons
+    user_class: type[Any]
+    streams: Mapping[str, Stream]
+    catalogue: Catalogue
+    longest_window: float
+
+    def new_slots(self) -> Any:
+        """The room-wide windows of one room."""
+        slots = _Slots()
+        caps = self.settings.caps
+        for name, stream in self.streams.items():
+            if stream.place == "room":
+                setattr(slots, name, _window_of(stream, caps.texts))
+        return slots
+
+    def strategy_for(self, tags: tuple[str, ...], lang: str | None, region: str | None) -> Strategy:
+        """The first strategy that names one of the room's tags, its language or region; else "default"."""
+        forced = self.settings.force_strategy
+        if forced:
+            return self.strategies[forced]
+        for name, settings in self.settings.strategies.items():
+            base = lang.partition("-")[0] if lang else None
+            spoken = lang in settings.langs or base in settings.langs
+            if spoken or region in settings.regions or set(settings.tags) & set(tags):
+                return self.strategies[name]
+        return self.strategies["default"]
+
+
+class _Slots:
+    """The room-wide windows, one attribute each."""
+
+
+def _window_of(stream: Stream, texts: int) -> Any:
+    if stream.shape == "number":
+        return 0.0
+    factory = ROOM_WINDOWS[stream.shape]
+    if stream.keyed:
+        return windows.Keyed(factory, stream.horizon, stream.cap, texts)
+    return factory(stream.horizon, stream.cap)
+
+
+def version_of(settings: EngineSettings) -> str:
+    """The configuration version: a hash of everything that can change a decision, whatever order it was written in."""
+    plain = attrs.asdict(settings)
+    return hashlib.blake2b(msgspec.json.encode(plain, order="deterministic"), digest_size=6).hexdigest()
+
+
+def compile_program(settings: EngineSettings) -> Program:
+    """Compile the judging settings. Raises RuleErrors with everything that is wrong."""
+    return _Builder(settings).build()
+
+
+def parse_step(text: str) -> Step:
+    """A ladder's step: "warn", "delete", "mute 600", "kick" or "kick 60". Raises RuleError."""
+    word, _, number = text.strip().partition(" ")
+    words = ["warn", "delete", "mute", "kick"]
+    if word not in words:
+        raise RuleError(f"{text!r} is no step; write warn, delete, mute SECONDS or kick{nearest(word, words)}")
+    try:
+        seconds = float(number) if number.strip() else None
+    except ValueError:
+        seconds = -1.0
+    if seconds is not None and not 0 < seconds < inf:
+        raise RuleError(f"{number!r} is no number of seconds")
+    if word == "mute" and seconds is None:
+        raise RuleError("mute needs a number of seconds")
+    return Step(word, seconds)
+
+
+@attrs.define
+class _Compiled:
+    """One rule on one event kind under one strategy."""
+
+    rule: RuleSettings
+    index: int
+    condition: Condition
+
+
+class _Builder:
+    """Collects every problem on the way, and raises them together at the end."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+        self.problems: list[RuleProblem] = []
+        self.constants: dict[str, Any] = {}
+        self.catalogue = Catalogue(settings.caps, settings.thresholds, self.constants)
+        self.used: dict[str, None] = {}
+        self.bounds: dict[str, float] = {}
+
+    def problem(self, table: str, index: int | None, key: str, message: str) -> None:
+        self.problems.append(RuleProblem(table, index, key, message))
+
+    def build(self) -> Program:
+        settings = self.settings
+        self._declare()
+        ladders = self._ladders()
+        self._check_rules()
+        names = ["default", *(name for name in settings.strategies if name != "default")]
+        if settings.force_strategy and settings.force_strategy not in names:
+            message = f"there is no strategy {settings.force_strategy!r}{nearest(settings.force_strategy, names)}"
+            self.problem("", None, "force_strategy", message)
+        compiled = {name: self._conditions(name) for name in names}
+        if self.problems:
+            raise RuleErrors(self.problems)
+        streams = self._streams()
+        strategies = {name: self._strategy(name, compiled[name], streams) for name in names}
+        return Program(
+            version=version_of(settings),
+            settings=settings,
+            strategies=strategies,
+            ladders=ladders,
+            analyser=Analyser(settings.words),
+            reasons=Reasons(settings.reasons),
+            user_class=_user_class(streams),
+            streams=streams,
+            catalogue=self.catalogue,
+            longest_window=max((s.horizon for s in streams.values() if s.horizon < inf), default=0.0),
+        )
+
+    def _declare(self) -> None:
+        for name, feature in self.settings.features.items():
+            try:
+                self.catalogue.declare(name, feature)
+            except RuleError as error:
+                self.problem(f"features.{name}", None, "where" if feature.where else "kind", str(error.message))
+        for name, limit in self.settings.limits.items():
+            try:
+                self.catalogue.limit(name, limit)
+            except RuleError as error:
+                self.problem(f"limits.{name}", None, "rate", error.message)
+
+    def _ladders(self) -> dict[str, tuple[Step, ...]]:
+        ladders: dict[str, tuple[Step, ...]] = {}
+        for name, ladder in self.settings.ladders.items():
+            try:
+                ladders[name] = tuple(parse_step(step) for step in ladder.steps)
+            except RuleError as error:
+                self.problem(f"ladders.{name}", None, "steps", error.message)
+            if not ladder.steps:
+                self.problem(f"ladders.{name}", None, "steps", "a ladder needs at least one step")
+        return ladders
+
+    def _check_rules(self) -> None:
+        rules = self.settings.rules
+        if len(rules) > MAX_RULES:
+            self.problem("rules", None, "", f"more than {MAX_RULES} rules")
+        seen: set[str] = set()
+        for index, rule in enumerate(rules):
+            if rule.name in seen:
+                self.problem("rules", index, "name", f"{rule.name!r} is taken by another rule")
+            seen.add(rule.name)
+            for kind in rule.on:
+                if kind not in JUDGED_KINDS:
+                    hint = nearest(kind, list(JUDGED_KINDS))
+                    self.problem("rules", index, "on", f"{kind!r} is no event kind rules can listen to{hint}")
+            if "ladder" in rule.action and rule.ladder not in self.settings.ladders:
+                message = f"there is no ladder {rule.ladder!r}{nearest(rule.ladder, list(self.settings.ladders))}"
+                self.problem("rules", index, "ladder", message)
+            if rule.cluster:
+                self._check_cluster(index, rule)
+        self._check_strategies(seen)
+
+    def _check_strategies(self, rules: set[str]) -> None:
+        for name, strategy in self.settings.strategies.items():
+            for rule_name in strategy.modes:
+                if rule_name not in rules:
+                    message = f"there is no rule {rule_name!r}{nearest(rule_name, sorted(rules))}"
+                    self.problem(f"strategies.{name}", None, "modes", message)
+            for threshold in strategy.thresholds:
+                if threshold not in self.settings.thresholds:
+                    hint = nearest(threshold, list(self.settings.thresholds))
+                    self.problem(f"strategies.{name}", None, "thresholds", f"there is no threshold {threshold!r}{hint}")
+
+    def _check_cluster(self, index: int, rule: RuleSettings) -> None:
+        feature = self.settings.features.get(rule.cluster)
+        if feature is None:
+            hint = nearest(rule.cluster, list(self.settings.features))
+            self.problem("rules", index, "cluster", f"no declared feature is named {rule.cluster!r}{hint}")
+        elif feature.kind != "distinct" or feature.of not in ("", "user") or feature.key == "user":
+            message = "must be a distinct count of users, kept for a text, a domain, a device, a net or the room"
+            self.problem("rules", index, "cluster", message)
+
+    def _conditions(self, strategy_name: str) -> dict[str, list[_Compiled]]:
+        strategy = self.settings.strategies.get(strategy_name)
+        thresholds = {**self.settings.thresholds, **(strategy.thresholds if strategy else {})}
+        modes = strategy.modes if strategy else {}
+        compiled: dict[str, list[_Compiled]] = {kind: [] for kind in JUDGED_KINDS}
+        for index, rule in enumerate(self.settings.rules):
+            if modes.get(rule.name, rule.mode) == "off":
+                continue
+            for kind in rule.on:
+                if kind in compiled:
+                    self._condition(compiled[kind], index, rule, kind, thresholds)
+        return compiled
+
+    def _condition(
+        self, into: list[_Compiled], index: int, rule: RuleSettings, kind: str, thresholds: Mapping[str, float]
+    ) -> None:
+        scope = self.catalogue.rule_scope(kind, thresholds)
+        try:
+            condition = compile_condition(rule.when, scope)
+        except RuleError as error:
+            problem = RuleProblem("rules", index, "when", str(error))
+            if problem not in self.problems:
+                self.problems.append(problem)
+            return
+        for name, bound in scope.bounds.items():
+            self.bounds[name] = max(bound, self.bounds.get(name, 0.0))
+        self.used.update(dict.fromkeys(condition.symbols))
+        if rule.cluster:
+            self.used[rule.cluster] = None
+        into.append(_Compiled(rule, index, condition))
+
+    def _streams(self) -> dict[str, Stream]:
+        """The streams somebody asks for, each with the cap its rules need to be exact."""
+        streams: dict[str, Stream] = {}
+        needs: dict[str, float] = {}
+        for name in self.used:
+            for feature in self.catalogue.find(name):
+                stream = feature.stream
+                streams[stream.name] = stream
+                bound = self.bounds.get(name, inf) if feature.counts else inf
+                needs[stream.name] = max(needs.get(stream.name, 0.0), bound)
+        for name, stream in streams.items():
+            # A limit knows its own cap; a count compared with T only needs the last T + 1 entries.
+            if stream.place == "user" and stream.shape == "times" and 0 < needs[name] < inf:
+                stream.cap = min(stream.cap, ceil(needs[name]) + 2)
+        return dict(sorted(streams.items()))
+
+    # --- source ------------------------------------------------------------------------------------------------
+
+    def _strategy(self, name: str, compiled: Mapping[str, list[_Compiled]], streams: Mapping[str, Stream]) -> Strategy:
+        settings = self.settings.strategies.get(name)
+        modes = settings.modes if settings else {}
+        thresholds = {**self.settings.thresholds, **(settings.thresholds if settings else {})}
+        lines: list[str] = []
+        for kind in JUDGED_KINDS:
+            lines += self._step_source(kind, compiled[kind], streams, thresholds)
+            for item in compiled[kind]:
+                lines += self._probe_source(kind, item, thresholds)
+        source = "\n".join(lines) + "\n"
+        namespace = self._namespace(f"<rules of {name}>", source)
+        steps = {kind: namespace[f"step_{kind}"] for kind in JUDGED_KINDS if f"step_{kind}" in namespace}
+        rules = tuple(
+            self._rule(index, rule, modes, compiled, namespace) for index, rule in enumerate(self.settings.rules)
+        )
+        return Strategy(name, rules, steps, source)
+
+    def _namespace(self, filename: str, source: str) -> dict[str, Any]:
+        """Run generated source. It is made from whitelisted syntax only; see `rules.language`."""
+        namespace: dict[str, Any] = {
+            "__builtins__": {"len": len, "min": min, "max": max, "abs": abs, "bool": bool},
+            "U": msgspec.UNSET,
+            **{name: getattr(windows, name) for name in _HELPERS},
+            **self.constants,
+        }
+        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        exec(compile(source, filename, "exec"), namespace)  # noqa: S102 - our own source, whitelisted node by node
+        return namespace
+
+    def _rule(
+        self, index: int, rule: RuleSettings, modes: Mapping[str, Mode], compiled: Mapping[str, list[_Compiled]],
+        namespace: Mapping[str, Any],
+    ) -> Rule:  # fmt: skip
+        items = [item for kind in JUDGED_KINDS for item in compiled[kind] if item.index == index]
+        windowed = any(
+            name in self.catalogue.declared or name.startswith("over(")
+            for item in items
+            for name in item.condition.symbols
+        )
+        probes = {kind: namespace[f"probe_{kind}_{index}"] for kind in rule.on if f"probe_{kind}_{index}" in namespace}
+        members = {
+            kind: namespace[f"members_{kind}_{index}"] for kind in rule.on if f"members_{kind}_{index}" in namespace
+        }
+        return Rule(
+            index, rule.name, rule, modes.get(rule.name, rule.mode), rule.reason or rule.name, windowed, probes, members
+        )
+
+    def _step_source(
+        self, kind: str, items: list[_Compiled], streams: Mapping[str, Stream], thresholds: Mapping[str, float]
+    ) -> list[str]:
+        body: list[str] = []
+        for stream in streams.values():
+            body += [_placed(line, stream) for line in stream.updates.get(kind, ())]
+        scope = self._lazy_scope(kind, thresholds)
+        tests: list[str] = []
+        for item in items:
+            condition = compile_condition(item.rule.when, scope)
+            tests.append(f"if {condition.true}: hits = [{item.index}] if hits is None else [*hits, {item.index}]")
+        if not body and not tests:
+            return []
+        locals_ = [f"v_{i} = U" for i in range(len(scope.constants_used))]
+        head = [f"def step_{kind}(room, slots, user, subject, ev, f, fresh, now):"]
+        return [*head, *_indent([*body, *locals_, "hits = None", *tests, "return hits"])]
+
+    def _lazy_scope(self, kind: str, thresholds: Mapping[str, float]) -> _LazyScope:
+        plain = self.catalogue.rule_scope(kind, thresholds)
+        return _LazyScope(plain.symbols, self.constants, thresholds, plain.limits)
+
+    def _probe_source(self, kind: str, item: _Compiled, thresholds: Mapping[str, float]) -> list[str]:
+        """A function that tells truth, falsehood and the values behind them; and for clusters the users meant."""
+        scope = self.catalogue.rule_scope(kind, thresholds)
+        condition = compile_condition(item.rule.when, scope)
+        symbols = {**scope.symbols, **{symbol.name: symbol for symbol in scope.limits.values()}}
+        values = ", ".join(f"{name!r}: {symbols[name].code}" for name in condition.symbols)
+        arguments = "(room, slots, user, subject, ev, f, fresh, now)"
+        # Gcra flags exist only inside the step; what it saw is what the room's level says just after it.
+        flags = sorted({symbols[name].code for name in condition.symbols if symbols[name].code.startswith("o_")})
+        lines = [f"def probe_{kind}_{item.index}{arguments}:"]
+        lines += _indent([f"{flag} = True" for flag in flags])
+        lines += _indent([f"return bool({condition.true}), bool({condition.false}), {{{values}}}"])
+        if item.rule.cluster:
+            feature = self.catalogue.declared[item.rule.cluster]
+            slot = f"slots.{feature.stream.name}"
+            key = self.catalogue.key_source(self.settings.features[item.rule.cluster].key)
+            call = f"{slot}.members({key}, now)" if feature.stream.keyed else f"{slot}.members(now)"
+            lines += [f"def members_{kind}_{item.index}{arguments}:", f"    return {call}"]
+        return lines
+
+
+_HELPERS = ("since", "push", "push_pair", "same", "total", "different", "mean_gap", "regularity", "share")
+
+
+@attrs.define
+class _LazyScope(Scope):
+    """A scope whose costly symbols live in a local variable once computed."""
+
+    constants_used: dict[str, int] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """Give every costly symbol a local variable when it is first named."""
+        self.reference = self._reference
+
+    def _reference(self, symbol: Symbol) -> tuple[str, str]:
+        if not symbol.costly:
+            return symbol.code, symbol.code
+        number = self.constants_used.setdefault(symbol.name, len(self.constants_used))
+        local = f"v_{number}"
+        return f"({local} if {local} is not U else ({local} := {symbol.code}))", local
+
+
+def _placed(line: str, stream: Stream) -> str:
+    """A line of an update with the stream's horizon and cap, which only the last feature and rule have settled."""
+    line = line.replace(f"HORIZON_{stream.name}", repr(stream.horizon))
+    return line.replace(f"CAP_{stream.name}", str(stream.cap))
+
+
+def _indent(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _user_class(streams: Mapping[str, Stream]) -> type[Any]:
+    """One user of one room. A Struct outside the garbage collector: a million of them cost no pause."""
+    fields: list[Any] = [
+        ("first", float),
+        ("last", float),
+        ("chats", int, 0),
+        ("gifted", float, 0.0),
+        ("recent", tuple, ()),
+        ("streak", tuple, ()),
+        ("deleted", str, ""),
+    ]
+    for name, stream in streams.items():
+        if stream.place == "user":
+            fields.append((name, float, 0.0) if stream.shape == "number" else (name, tuple, ()))
+    return msgspec.defstruct("User", fields, gc=False)

@@ -1,0 +1,453 @@
+"""RoomGuard: one room's mind. Events and control records go in, outcomes come out; it never sends and never waits.
+
+A room's outcomes are a function of its inputs and its program, to the byte. Time is an argument and never goes back;
+before an input is taken every deadline due by then runs, each at its own time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Any
+
+import attrs
+from sortedcontainers import SortedList
+
+from roomguard.engine.brakes import Brakes
+from roomguard.engine.decision import Case, build, decide, inverse
+from roomguard.engine.outcome import ALLOW, DROP, Alert, Outcome
+from roomguard.engine.penalties import Penalties, Penalty
+from roomguard.engine.program import Program, Rule, Strategy
+from roomguard.engine.strikes import Strikes
+from roomguard.engine.tally import Tally
+from roomguard.model import events as ev
+from roomguard.model.actions import Action
+
+MAX_TEXT = 2_000
+"""Code points of a text that are judged."""
+MAX_STAFF = 1_000
+"""Moderators remembered by what they were seen to be."""
+MAX_UNDONE = 1_000
+"""Undone actions remembered, so that undoing twice does nothing twice."""
+EVICT_SHARE = 16
+"""At the cap on users one sixteenth of them goes at once: finding the oldest costs a pass over all."""
+_MAX_EXPECTED_S = 3_600.0
+
+
+@attrs.frozen
+class RoomStatistics:
+    """A room in numbers."""
+
+    users: int
+    penalties: int
+    strikes: int
+    holds: int
+    now: float
+
+
+class RoomGuard:
+    """One room. `tally` may be shared with other rooms; it is written, never read."""
+
+    __slots__ = (
+        "_deadline", "_holds", "_langs", "_undone", "brakes", "grace_until", "host", "lang", "now", "opened", "opening",
+        "penalties_table", "program", "raid_size", "raid_until", "region", "restricted_until", "restriction", "room",
+        "slots", "staff", "strategy", "strikes", "tags", "tally", "users", "viewers",
+    )  # fmt: skip
+
+    def __init__(self, room: str, program: Program, tally: Tally | None = None) -> None:
+        self.room = room
+        self.tally = Tally() if tally is None else tally
+        self.program = program
+        self.tags: tuple[str, ...] = ()
+        self.lang: str | None = None
+        self.region: str | None = None
+        self.host: str | None = None
+        self.strategy: Strategy = program.strategy_for((), None, None)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything but what the room is."""
+        caps = self.program.settings.caps
+        self.now = -inf
+        self.opened = -inf
+        self.opening = True
+        self.users: dict[str, Any] = {}
+        self.slots = self.program.new_slots()
+        self.viewers: int | None = None
+        self.staff: dict[str, None] = {}
+        self.penalties_table = Penalties(caps.penalties)
+        self.strikes = Strikes(caps.penalties)
+        self.brakes = Brakes()
+        self.grace_until = -inf
+        self.raid_until = -inf
+        self.raid_size = 0
+        self.restricted_until = -inf
+        self.restriction: Action | None = None
+        self._holds: SortedList[tuple[float, str, str, str]] = SortedList()
+        self._deadline = inf
+        self._undone: dict[str, None] = {}
+
+    # --- inputs ------------------------------------------------------------------------------------------------
+
+    def receive(self, event: ev.Event, now: float) -> Outcome:
+        """Judge one event at room time `now` (seconds); a `now` before the room's time counts as the room's time."""
+        if now > self.now:
+            if self.now == -inf:
+                self.opened = now
+            due = self.expire(now) if self._deadline <= now else None
+            self.now = now
+        else:
+            now = self.now
+            due = None
+        outcome = _HANDLERS[type(event)](self, event, now)
+        return outcome if due is None else _joined(due, outcome)
+
+    def control(self, record: ev.Control, now: float) -> Outcome:
+        """Take a control record."""
+        due = self.expire(now)
+        self.now = max(now, self.now)
+        if self.opened == -inf and record.type != "reset":
+            self.opened = self.now
+        handler = _CONTROLS.get(record.type)
+        return due if handler is None else _joined(due, handler(self, record, self.now))
+
+    def expire(self, now: float) -> Outcome:
+        """Run the deadlines due by `now`, each at its own time, and move room time no further than the last of them."""
+        actions: list[Action] = []
+        while self._deadline <= now:
+            deadline, event_id, user, rule_name = self._holds.pop(0)
+            self.now = max(self.now, deadline)
+            self._set_deadline()
+            actions.append(self._fail_hold(event_id, user, rule_name, self.now))
+        return Outcome(actions=tuple(actions)) if actions else ALLOW
+
+    def next_deadline(self) -> float | None:
+        """Room time of the next deadline, or None."""
+        return None if self._deadline == inf else self._deadline
+
+    def _chat(self, event: ev.Chat, now: float) -> Outcome:
+        name = event.user
+        if self.penalties_table and self._swallows(name, now, muted=True):
+            return DROP
+        user = self.users.get(name)
+        if user is None:
+            user = self._new_user(name, now)
+        elif event.id in user.recent:
+            self.tally.duplicates += 1
+            return ALLOW
+        if len(event.text) > MAX_TEXT:
+            event.text = event.text[:MAX_TEXT]
+            self.tally.cut += 1
+        user.last = now
+        user.chats += 1
+        recent = user.recent
+        user.recent = (
+            (*recent, event.id) if len(recent) < self.program.settings.caps.causes else (*recent[1:], event.id)
+        )
+        step = self.strategy.steps.get("chat")
+        if step is None:
+            return ALLOW
+        facts = self.program.analyser.facts(event.text, event.emotes or ())
+        hits = step(self, self.slots, user, name, event, facts, 0, now)
+        if hits is None:
+            return ALLOW
+        return decide(self, Case("chat", event, user, name, facts, 0, now), hits)
+
+    def _plain(self, event: Any, now: float) -> Outcome:
+        """like, follow, unfollow, share."""
+        name = event.user
+        if self.penalties_table and self._swallows(name, now, muted=False):
+            return DROP
+        user = self.users.get(name)
+        if user is None:
+            user = self._new_user(name, now)
+        user.last = now
+        return self._judge(_KIND_NAMES[type(event)], event, user, name, 0, now)
+
+    def _judge(self, kind: str, event: Any, user: Any, subject: str, fresh: int, now: float) -> Outcome:
+        step = self.strategy.steps.get(kind)
+        if step is None:
+            return ALLOW
+        hits = step(self, self.slots, user, subject, event, None, fresh, now)
+        if hits is None:
+            return ALLOW
+        return decide(self, Case(kind, event, user, subject, None, fresh, now), hits)
+
+    def _join(self, event: ev.Join, now: float) -> Outcome:
+        if self.penalties_table:
+            self.penalties_table.joined(event.user)
+        return self._plain(event, now)
+
+    def _leave(self, event: ev.Leave, now: float) -> Outcome:
+        """A leave is never dropped: a kicked user's leaving must be seen. It does not count for one either."""
+        name = event.user
+        if self.penalties_table and self._kicked(name, now):
+            return ALLOW
+        user = self.users.get(name)
+        if user is None:
+            user = self._new_user(name, now)
+        user.last = now
+        return self._judge("leave", event, user, name, 0, now)
+
+    def _gift(self, event: ev.Gift, now: float) -> Outcome:
+        """A streak re-sends itself with a growing total: only what is new counts, only its first event as a gift."""
+        name = event.user
+        if self.penalties_table and self._swallows(name, now, muted=False):
+            return DROP
+        user = self.users.get(name)
+        if user is None:
+            user = self._new_user(name, now)
+        user.last = now
+        fresh = event.count
+        self.opening = True
+        if event.streak is not None:
+            if user.streak and user.streak[0] == event.streak:
+                self.opening = False
+                fresh = max(0, event.count - user.streak[1])
+            user.streak = (event.streak, event.count if self.opening else max(event.count, user.streak[1]))
+        if fresh == 0:
+            return ALLOW
+        user.gifted += fresh * event.value
+        return self._judge("gift", event, user, name, fresh, now)
+
+    def _report(self, event: ev.Report, now: float) -> Outcome:
+        """A report counts for its target; nobody reports themselves."""
+        if self.penalties_table and self._swallows(event.user, now, muted=False):
+            return DROP
+        name = event.target
+        if name == event.user:
+            return ALLOW
+        user = self.users.get(name)
+        if user is None:
+            user = self._new_user(name, now)
+        return self._judge("report", event, user, name, 0, now)
+
+    def _moderation(self, event: ev.Moderation, now: float) -> Outcome:
+        """A human acted: their penalty holds like ours, their word ends ours. It never counts against them."""
+        self.remember_staff(event.user)
+        target, verb = event.target, event.verb
+        if verb in ("mute", "kick"):
+            endless = event.duration_s is None
+            until = now + event.duration_s if event.duration_s is not None else inf
+            if verb == "kick" and endless:
+                until = now + self.program.settings.kick_s
+            penalty = Penalty(verb, target, until, event.id, now, verb == "kick" and endless)
+            self.punish(penalty)
+        elif verb in ("unmute", "readmit"):
+            ended = self.penalties_table.end(target, "mute" if verb == "unmute" else "kick")
+            if ended is not None and ended.action is not None:
+                self.strikes.take_back(target)
+        return ALLOW
+
+    def _appeal(self, _event: ev.Appeal, _now: float) -> Outcome:
+        return ALLOW
+
+    def _room_open(self, event: ev.RoomOpen, _now: float) -> Outcome:
+        self.tags = tuple(event.tags or ())
+        self.lang, self.region, self.host = event.lang, event.region, event.host
+        self.strategy = self.program.strategy_for(self.tags, self.lang, self.region)
+        return ALLOW
+
+    def _ignored(self, _event: ev.Event, _now: float) -> Outcome:
+        return ALLOW
+
+    def _viewers(self, event: ev.Viewers, _now: float) -> Outcome:
+        self.viewers = event.count
+        return ALLOW
+
+    # --- control records ---------------------------------------------------------------------------------------
+
+    def _expect_raid(self, record: ev.Control, now: float) -> Outcome:
+        self.raid_until = now + min(record.ttl_s or 0.0, _MAX_EXPECTED_S)
+        self.raid_size = record.size or 0
+        return ALLOW
+
+    def _grace(self, record: ev.Control, now: float) -> Outcome:
+        self.grace_until = max(self.grace_until, now + (record.ttl_s or 0.0))
+        return ALLOW
+
+    def _reset(self, record: ev.Control, now: float) -> Outcome:
+        from roomguard.engine import snapshot  # noqa: PLC0415 - the two know each other; rare enough to import here
+
+        self.clear()
+        self.now = self.opened = now
+        if record.state is not None:
+            snapshot.load_survivors(self, bytes(record.state))
+        if record.ttl_s:
+            self.grace_until = now + record.ttl_s
+        return ALLOW
+
+    def _undo(self, record: ev.Control, now: float) -> Outcome:
+        """Take an action back: its inverse, and the strike. Safe to repeat."""
+        if record.action is None or record.action in self._undone:
+            return ALLOW
+        penalty = self.penalties_table.find(record.action)
+        user, kind = record.user, record.kind
+        if penalty is None and user is not None and kind in ("mute", "kick"):
+            later = (
+                self.penalties_table.mute_of(user, now) if kind == "mute" else self.penalties_table.kick_of(user, now)
+            )
+            if later is not None:
+                return ALLOW  # what is in force is another decision
+        if len(self._undone) >= MAX_UNDONE:
+            del self._undone[next(iter(self._undone))]
+        self._undone[record.action] = None
+        action = inverse(self, record, now)
+        if action is None:
+            return ALLOW
+        if penalty is not None:
+            self.penalties_table.end(penalty.user, penalty.kind)
+        if user is not None:
+            self.strikes.take_back(user)
+        if self.restriction is not None and self.restriction.id == record.action:
+            self.restriction, self.restricted_until = None, -inf
+        return Outcome(actions=(action,))
+
+    # --- what decisions use --------------------------------------------------------------------------------------
+
+    def penalties(self) -> list[Action]:
+        """Our penalties and restriction in force now, oldest first, for an edge that takes the room."""
+        self.penalties_table.purge(self.now)
+        actions = self.penalties_table.in_force(self.now)
+        if self.restriction is not None and self.restricted_until > self.now:
+            actions.append(self.restriction)
+        return actions
+
+    def punish(self, penalty: Penalty) -> None:
+        """Put a penalty in force."""
+        table = self.penalties_table
+        table.purge(self.now)
+        before = table.forgotten
+        table.add(penalty)
+        self.tally.forgotten_penalties += table.forgotten - before
+
+    def restrict(self, action: Action) -> None:
+        """Put a restriction of the room in force."""
+        self.restriction = action
+        self.restricted_until = action.until if action.until is not None else self.now
+
+    def remember_staff(self, user: str) -> None:
+        """A user seen to be a moderator or host. At the cap the one seen first is forgotten."""
+        if user in self.staff:
+            return
+        if len(self.staff) >= MAX_STAFF:
+            del self.staff[next(iter(self.staff))]
+        self.staff[user] = None
+
+    def strikes_of(self, user: str) -> int:
+        """Strikes of a user on the default ladder."""
+        return self.strikes.count(user, self.now, self.program.settings.ladders["default"].decay_s)
+
+    def lang_of(self, _user: str | None) -> str | None:
+        """The language to speak to a user in: the room's."""
+        return self.lang
+
+    def hold(self, event_id: str, user: str, rule: Rule, now: float) -> list[Action]:
+        """Hold a message until a human decides; at the cap the oldest gets the fail mode at once."""
+        failed: list[Action] = []
+        if len(self._holds) >= self.program.settings.caps.holds:
+            _, oldest, its_user, its_rule = self._holds.pop(0)
+            failed.append(self._fail_hold(oldest, its_user, its_rule, now))
+        self._holds.add((now + self.program.settings.hold_s, event_id, user, rule.name))
+        self._set_deadline()
+        return failed
+
+    def _set_deadline(self) -> None:
+        self._deadline = self._holds[0][0] if self._holds else inf
+
+    def _fail_hold(self, event_id: str, user: str, rule_name: str, now: float) -> Action:
+        kind = self.program.settings.hold_fail
+        reason = "fail_mode"
+        return build(self, kind, user, now, None, (event_id,), rule_name=rule_name, reason=reason, events=(event_id,))
+
+    def _kicked(self, user: str, now: float) -> bool:
+        return self.penalties_table.kick_of(user, now) is not None
+
+    def _swallows(self, user: str, now: float, *, muted: bool) -> bool:
+        table = self.penalties_table
+        if table.kick_of(user, now) is None and not (muted and table.mute_of(user, now) is not None):
+            return False
+        self.tally.dropped += 1
+        return True
+
+    def _new_user(self, name: str, now: float) -> Any:
+        users = self.users
+        cap = self.program.settings.caps.users
+        if len(users) >= cap:
+            oldest = heapq.nsmallest(max(1, cap // EVICT_SHARE), users.items(), key=lambda item: item[1].last)
+            for old, _ in oldest:
+                del users[old]
+            self.tally.evicted_users += len(oldest)
+        user = self.program.user_class(now, now)
+        users[name] = user
+        return user
+
+    # --- the outside -------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Everything the room knows, as JSON; `restore` gives a room that behaves the same."""
+        from roomguard.engine import snapshot  # noqa: PLC0415 - see _reset
+
+        return snapshot.dump(self)
+
+    @classmethod
+    def restore(cls, room: str, program: Program, data: bytes, tally: Tally | None = None) -> RoomGuard:
+        """The room a snapshot was taken of. Raises ValueError for data that is no snapshot."""
+        from roomguard.engine import snapshot  # noqa: PLC0415 - see _reset
+
+        guard = cls(room, program, tally)
+        snapshot.load(guard, data)
+        return guard
+
+    def idle_at(self) -> float:
+        """Room time from which every window has run out, so that forgetting them changes nothing."""
+        return self.now + self.program.longest_window
+
+    def configure(self, program: Program) -> None:
+        """Judge by another program from the next input on; windows that both know are kept."""
+        from roomguard.engine import snapshot  # noqa: PLC0415 - the two know each other; rare enough to import here
+
+        snapshot.move(self, program)
+
+    def statistics(self) -> RoomStatistics:
+        """The room in numbers."""
+        return RoomStatistics(len(self.users), len(self.penalties_table), len(self.strikes), len(self._holds), self.now)
+
+
+def _joined(first: Outcome, second: Outcome) -> Outcome:
+    if first is ALLOW:
+        return second
+    alerts: tuple[Alert, ...] = first.alerts + second.alerts
+    return Outcome(second.verdict, first.actions + second.actions, alerts)
+
+
+_KIND_NAMES: Mapping[type, str] = {
+    ev.Like: "like",
+    ev.Join: "join",
+    ev.Follow: "follow",
+    ev.Unfollow: "unfollow",
+    ev.Share: "share",
+}
+_HANDLERS: Mapping[type, Callable[[Any, Any, float], Outcome]] = {
+    ev.Chat: RoomGuard._chat,  # noqa: SLF001 - the dispatch table of the same class
+    ev.Like: RoomGuard._plain,  # noqa: SLF001
+    ev.Join: RoomGuard._join,  # noqa: SLF001
+    ev.Leave: RoomGuard._leave,  # noqa: SLF001
+    ev.Follow: RoomGuard._plain,  # noqa: SLF001
+    ev.Unfollow: RoomGuard._plain,  # noqa: SLF001
+    ev.Share: RoomGuard._plain,  # noqa: SLF001
+    ev.Gift: RoomGuard._gift,  # noqa: SLF001
+    ev.Report: RoomGuard._report,  # noqa: SLF001
+    ev.Moderation: RoomGuard._moderation,  # noqa: SLF001
+    ev.Appeal: RoomGuard._appeal,  # noqa: SLF001
+    ev.RoomOpen: RoomGuard._room_open,  # noqa: SLF001
+    ev.RoomClose: RoomGuard._ignored,  # noqa: SLF001
+    ev.Viewers: RoomGuard._viewers,  # noqa: SLF001
+}
+_CONTROLS: Mapping[str, Callable[[Any, Any, float], Outcome]] = {
+    "expect_raid": RoomGuard._expect_raid,  # noqa: SLF001
+    "grace": RoomGuard._grace,  # noqa: SLF001
+    "reset": RoomGuard._reset,  # noqa: SLF001
+    "undo": RoomGuard._undo,  # noqa: SLF001
+}

@@ -1,0 +1,180 @@
+"""What an operator can set about judging, as frozen values.
+
+`config` fills these from config.toml and checks names and ranges; `engine.program` compiles them. Durations are
+seconds, rates are "COUNT/WINDOW" such as "8/10s". Everything here enters the configuration version that each action
+carries; nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+
+from roomguard.engine.text.settings import WordSettings
+
+Mode = Literal["off", "shadow", "enforce"]
+FeatureKind = Literal["count", "sum", "distinct", "ratio", "rate", "age", "gap", "regularity", "ewma", "zscore"]
+FeatureKey = Literal["user", "room", "text", "near", "domain", "device", "net", "user_text", "user_near"]
+RuleAction = Literal["delete", "warn", "mute", "kick", "hold", "restrict", "ladder"]
+RestrictMode = Literal["slow", "followers", "known_users", "closed"]
+Cohort = Literal["all", "new_users"]
+
+
+@attrs.frozen(kw_only=True)
+class CapSettings:
+    """Bounds of one room's memory. What is evicted at a bound is counted, and its features start again as unknown."""
+
+    users: int = 20_000
+    """Users remembered in one room; beyond it the one unused for longest is forgotten."""
+    texts: int = 4_000
+    """Distinct texts (and domains, devices, nets) remembered for each such feature."""
+    room_window: int = 4_096
+    """Entries of a room-wide window; a count saturates there."""
+    user_window: int = 256
+    """Entries of one user's window where no rule compares it with a constant; a count saturates there."""
+    distinct: int = 256
+    """Members of a distinct count; it saturates there."""
+    causes: int = 8
+    """A user's latest event ids kept, to name as causes."""
+    penalties: int = 20_000
+    """Penalties in force at once; beyond it the one that ends first is forgotten and counted."""
+    holds: int = 1_000
+    """Messages held at once; beyond it the oldest gets the fail mode at once."""
+    window_s: float = 3_600.0
+    """The longest window any feature may ask for."""
+
+
+@attrs.frozen(kw_only=True)
+class BudgetSettings:
+    """Breakers: how much one room may be acted on in a minute of room time."""
+
+    actions_per_room_minute: int = 60
+    """All rules together; beyond it rules run in shadow until the minute is over, and an alert is raised."""
+    actions_per_rule_minute: int = 30
+    """One rule; beyond it that rule runs in shadow until the minute is over, and an alert is raised."""
+
+
+@attrs.frozen(kw_only=True)
+class ExemptSettings:
+    """Who is never muted, kicked or deleted automatically. Hits on them are counted as exempt."""
+
+    roles: tuple[str, ...] = ("moderator", "host")
+    users: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class LadderSettings:
+    """Escalation: the n-th strike takes the n-th step, the last step repeats.
+
+    A step is "warn", "delete", "mute SECONDS", "kick" or "kick SECONDS". A user quiet for `decay_s` starts again at
+    the first step.
+    """
+
+    steps: tuple[str, ...] = ("mute 5", "mute 600")
+    decay_s: float = 3_600.0
+
+
+@attrs.frozen(kw_only=True)
+class LimitSettings:
+    """A rate limit, asked for in rules as `over("NAME")`.
+
+    `rate` is "COUNT/WINDOW". algorithm "window" is exact: more than COUNT within WINDOW, the current event included.
+    "gcra" (the generic cell rate algorithm, a leaky bucket without a timer) lets `burst` events through at once and
+    refills continuously at COUNT a WINDOW; what is over the limit does not fill it further. `weights` gives the cost of
+    one event of a kind; a like event costs its count times it, a gift streak costs one.
+    """
+
+    rate: str
+    key: Literal["user", "room", "device", "net"] = "user"
+    algorithm: Literal["window", "gcra"] = "window"
+    burst: int = 0
+    """gcra only; 0 means COUNT."""
+    events: tuple[str, ...] = ("chat",)
+    weights: Mapping[str, float] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class FeatureSettings:
+    """A declared feature. See `python3 -m roomguard features` for the catalogue."""
+
+    kind: FeatureKind
+    key: FeatureKey = "user"
+    events: tuple[str, ...] = ("chat",)
+    window_s: float = 60.0
+    where: str = ""
+    """Only events for which this expression over event fields and text facts is true."""
+    of: str = ""
+    """sum: the number added up; distinct: what is told apart ("user", "text", "near", "domain", "device", "net");
+    ratio: the expression whose share is wanted."""
+    comment: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class RuleSettings:
+    """When to do what. A rule proposes; the decision de-duplicates, caps and emits."""
+
+    name: str
+    on: tuple[str, ...] = ("chat",)
+    when: str
+    action: tuple[RuleAction, ...] = ("delete",)
+    duration_s: float = 0.0
+    """For mute, kick and restrict. 0: a kick until the next join, a mute of 60 s."""
+    ladder: str = "default"
+    reason: str = ""
+    """A reason code; empty means the rule's name."""
+    mode: Mode = "shadow"
+    """A rule that names no mode only counts."""
+    rollout: int = 100
+    """Percent of rooms where it acts; in the others it runs in shadow. Sticky by room and monotonic."""
+    cluster: str = ""
+    """A `distinct` feature of users: the action hits every user it counts, not only this one."""
+    restrict_mode: RestrictMode = "slow"
+    cohort: Cohort = "all"
+    strike: bool = True
+    """Whether an enforced hit counts as a strike on the user's ladder."""
+    comment: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class StrategySettings:
+    """A named profile: which thresholds and modes hold for the rooms it is assigned to."""
+
+    thresholds: Mapping[str, float] = attrs.field(factory=dict)
+    modes: Mapping[str, Mode] = attrs.field(factory=dict)
+    """Rule name to mode, where it differs from the rule's own."""
+    tags: tuple[str, ...] = ()
+    langs: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    """A room with one of these gets this strategy; the first that fits wins, else "default"."""
+
+
+@attrs.frozen(kw_only=True)
+class EngineSettings:
+    """All that decides what happens in a room."""
+
+    mode: Literal["shadow", "enforce"] = "enforce"
+    """shadow: everything is decided and counted, nothing is sent."""
+    force_strategy: str = ""
+    """Judge every room by this strategy, whatever it is assigned."""
+    kick_s: float = 60.0
+    """A kick without an end holds at most this long."""
+    mute_s: float = 60.0
+    """A mute whose rule names no duration."""
+    hold_s: float = 30.0
+    """A held message gets the fail mode after this."""
+    hold_fail: Literal["release", "delete"] = "release"
+    """What becomes of a held message nobody decided."""
+    caps: CapSettings = attrs.field(factory=CapSettings)
+    budget: BudgetSettings = attrs.field(factory=BudgetSettings)
+    exempt: ExemptSettings = attrs.field(factory=ExemptSettings)
+    ladders: Mapping[str, LadderSettings] = attrs.field(factory=lambda: {"default": LadderSettings()})
+    limits: Mapping[str, LimitSettings] = attrs.field(factory=dict)
+    thresholds: Mapping[str, float] = attrs.field(factory=dict)
+    words: WordSettings = attrs.field(factory=WordSettings)
+    features: Mapping[str, FeatureSettings] = attrs.field(factory=dict)
+    rules: tuple[RuleSettings, ...] = ()
+    strategies: Mapping[str, StrategySettings] = attrs.field(factory=dict)
+    reasons: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+    """Reason code to language to text, where the operator wants other words."""

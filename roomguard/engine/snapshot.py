@@ -1,0 +1,163 @@
+"""A room at rest: everything it knows as JSON, and what survives when it has lost its memory.
+
+A snapshot is only ever read by the same or a later program of the same guard: windows are found again by their names,
+which are derived from what they count; a window that the program no longer keeps is dropped, a new one starts empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import msgspec
+from sortedcontainers import SortedList
+
+from roomguard.engine.penalties import Penalty, PenaltyKind
+from roomguard.engine.program import Program
+from roomguard.model.actions import Action
+
+if TYPE_CHECKING:
+    from roomguard.engine.room import RoomGuard
+
+VERSION = 1
+
+
+def _finite(value: float) -> float | None:
+    return None if value in (inf, -inf) else value
+
+
+def dump(room: RoomGuard) -> bytes:
+    """The whole room."""
+    fields = room.program.user_class.__struct_fields__
+    data = {
+        "version": VERSION,
+        "now": _finite(room.now),
+        "opened": _finite(room.opened),
+        "viewers": room.viewers,
+        "about": [room.tags, room.lang, room.region, room.host],
+        "staff": list(room.staff),
+        "fields": fields,
+        "users": [[name, *(getattr(user, field) for field in fields)] for name, user in room.users.items()],
+        "slots": {name: _dump_slot(getattr(room.slots, name)) for name in vars(room.slots)},
+        "penalties": room.penalties_table.dump(),
+        "strikes": room.strikes.dump(),
+        "brakes": room.brakes.dump(),
+        "grace": _finite(room.grace_until),
+        "raid": [_finite(room.raid_until), room.raid_size],
+        "restriction": None if room.restriction is None else attrs.asdict(room.restriction),
+        "restricted": _finite(room.restricted_until),
+        "holds": list(room._holds),  # noqa: SLF001 - this module is the room's other half
+        "undone": list(room._undone),  # noqa: SLF001
+    }
+    return msgspec.json.encode(data)
+
+
+def load(room: RoomGuard, raw: bytes) -> None:
+    """Fill an empty room. Raises ValueError for data that is no snapshot."""
+    try:
+        data = msgspec.json.decode(raw)
+        if data["version"] != VERSION:
+            raise ValueError(f"snapshot version {data['version']} is unknown")
+        _load(room, data)
+    except (msgspec.MsgspecError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"this is no snapshot of a room: {error!r}") from error
+
+
+def _load(room: RoomGuard, data: dict[str, Any]) -> None:
+    room.now = _or(data["now"], -inf)
+    room.opened = _or(data["opened"], -inf)
+    room.viewers = data["viewers"]
+    tags, room.lang, room.region, room.host = data["about"]
+    room.tags = tuple(tags)
+    room.strategy = room.program.strategy_for(room.tags, room.lang, room.region)
+    room.staff = dict.fromkeys(data["staff"])
+    fields = tuple(data["fields"])
+    room.users = {row[0]: _user(room.program, dict(zip(fields, row[1:], strict=True))) for row in data["users"]}
+    for name, content in data["slots"].items():
+        _load_slot(room.slots, name, content)
+    room.penalties_table.load(data["penalties"])
+    room.strikes.load(data["strikes"])
+    room.brakes.load(data["brakes"])
+    room.grace_until = _or(data["grace"], -inf)
+    room.raid_until, room.raid_size = _or(data["raid"][0], -inf), data["raid"][1]
+    restriction = data["restriction"]
+    room.restriction = None if restriction is None else _action(restriction)
+    room.restricted_until = _or(data["restricted"], -inf)
+    room._holds = SortedList(tuple(hold) for hold in data["holds"])  # noqa: SLF001
+    room._set_deadline()  # noqa: SLF001
+    room._undone = dict.fromkeys(data["undone"])  # noqa: SLF001
+
+
+def _or(value: Any, default: float) -> Any:
+    return default if value is None else value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _user(program: Program, values: dict[str, Any]) -> Any:
+    kept = program.user_class.__struct_fields__
+    return program.user_class(**{name: _tuple(value) for name, value in values.items() if name in kept})
+
+
+def _dump_slot(slot: Any) -> Any:
+    return slot if isinstance(slot, float) else slot.dump()
+
+
+def _load_slot(slots: Any, name: str, content: Any) -> None:
+    slot = getattr(slots, name, None)
+    if slot is None:
+        return
+    if isinstance(slot, float):
+        setattr(slots, name, content)
+    else:
+        slot.load(content)
+
+
+def _action(data: dict[str, Any]) -> Action:
+    for name in ("causes", "events"):
+        data[name] = _tuple(data[name])
+    return Action(**data)
+
+
+def move(room: RoomGuard, program: Program) -> None:
+    """Judge by another program from now on, keeping every window that both know."""
+    before = room.program
+    room.program = program
+    room.strategy = program.strategy_for(room.tags, room.lang, room.region)
+    caps = program.settings.caps
+    room.penalties_table.cap = room.strikes.cap = caps.penalties
+    old_slots, room.slots = room.slots, program.new_slots()
+    for name in vars(room.slots):
+        if hasattr(old_slots, name):
+            _load_slot(room.slots, name, _dump_slot(getattr(old_slots, name)))
+    fields = before.user_class.__struct_fields__
+    if fields == program.user_class.__struct_fields__:
+        return  # the same fields: the records serve as they are
+    room.users = {
+        name: _user(program, {field: getattr(user, field) for field in fields}) for name, user in room.users.items()
+    }
+
+
+def survivors(actions: Iterable[Action]) -> bytes:
+    """What a room starts with after it lost its memory: the penalties and restriction of the journal.
+
+    Meant as the `state` of a `reset` control record.
+    """
+    return msgspec.json.encode({"actions": [attrs.asdict(action) for action in actions]})
+
+
+def load_survivors(room: RoomGuard, raw: bytes) -> None:
+    """Put back in force what `survivors` wrote down."""
+    for data in msgspec.json.decode(raw)["actions"]:
+        action = _action(data)
+        if action.kind == "restrict":
+            room.restrict(action)
+        elif action.user is not None and action.kind in ("mute", "kick"):
+            endless = action.until is None
+            until = action.at + room.program.settings.kick_s if action.until is None else action.until
+            kind: PenaltyKind = "kick" if action.kind == "kick" else "mute"
+            room.punish(Penalty(kind, action.user, until, action.id, action.at, endless, action))

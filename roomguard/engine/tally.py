@@ -1,0 +1,27 @@
+"""What the engine counts about itself. One tally may be shared by all rooms; rooms never read it to decide."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+
+@attrs.define
+class Tally:
+    """Counters since the start. Keys of `hits` are (rule, outcome)."""
+
+    hits: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    """Outcomes: enforce, shadow, exempt, grace, budget, rollout."""
+    actions: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    """(rule, kind) of actions emitted."""
+    dropped: int = 0
+    """Events swallowed by a penalty in force."""
+    duplicates: int = 0
+    """Events whose id the user's latest events already had."""
+    cut: int = 0
+    """Texts longer than what is judged."""
+    evicted_users: int = 0
+    """Users forgotten at the cap."""
+    forgotten_penalties: int = 0
+    """Penalties forgotten at the cap."""

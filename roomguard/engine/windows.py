@@ -1,0 +1,449 @@
+"""Exact sliding windows with bounded memory.
+
+A window of `w` seconds at time `now` is half-open, `(now - w, now]`: what happened exactly `w` ago is out, the current
+event is in. Every structure has a cap; where it is reached the oldest entry goes and the count saturates, which is
+exact for any rule that compares it with less than the cap. Times are room time in seconds and never go backwards.
+
+A user's windows are plain tuples: most users send one or two messages, and a tuple of numbers is the smallest thing
+that holds them and drops out of the garbage collector's sight. Rooms and texts see more, so theirs are objects.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+from itertools import pairwise
+from math import exp, sqrt
+from typing import Any
+
+Times = tuple[float, ...]
+Pairs = tuple[Any, ...]
+"""(time, value, time, value, ...): one flat tuple, so a user's window stays a single small object."""
+
+
+def since(times: Times, cutoff: float) -> int:
+    """How many of the ascending `times` are later than `cutoff`."""
+    return len(times) - bisect_right(times, cutoff)
+
+
+def push(times: Times, now: float, cutoff: float, cap: int) -> Times:
+    """`times` with `now` added, without what is not later than `cutoff`, at most `cap` of them."""
+    if times and times[0] <= cutoff:
+        times = times[bisect_right(times, cutoff) :]
+    if len(times) >= cap:
+        times = times[1 - cap :] if cap > 1 else ()
+    return (*times, now)
+
+
+def push_pair(pairs: Pairs, now: float, value: Any, cutoff: float, cap: int) -> Pairs:
+    """`pairs` with (now, value) added, without what is not later than `cutoff`, at most `cap` pairs."""
+    if pairs and pairs[0] <= cutoff:
+        pairs = pairs[2 * bisect_right(pairs[::2], cutoff) :]
+    if len(pairs) >= 2 * cap:
+        pairs = pairs[2 - 2 * cap :] if cap > 1 else ()
+    return (*pairs, now, value)
+
+
+def same(pairs: Pairs, value: Any, cutoff: float) -> int:
+    """How many pairs later than `cutoff` hold `value`."""
+    if not pairs:
+        return 0
+    if pairs[0] <= cutoff:
+        pairs = pairs[2 * bisect_right(pairs[::2], cutoff) :]
+    return pairs[1::2].count(value)
+
+
+def total(pairs: Pairs, cutoff: float) -> float:
+    """The sum of the values later than `cutoff`, added oldest first so that it is the same on every machine."""
+    if not pairs:
+        return 0.0
+    if pairs[0] <= cutoff:
+        pairs = pairs[2 * bisect_right(pairs[::2], cutoff) :]
+    return float(sum(pairs[1::2]))
+
+
+def different(pairs: Pairs, cutoff: float) -> int:
+    """How many different values stand in the pairs later than `cutoff`."""
+    if not pairs:
+        return 0
+    if pairs[0] <= cutoff:
+        pairs = pairs[2 * bisect_right(pairs[::2], cutoff) :]
+    return len(set(pairs[1::2]))
+
+
+MIN_GAPS = 3
+"""Fewer gaps say nothing about a rhythm."""
+
+
+def mean_gap(times: Times, cutoff: float) -> float | None:
+    """Mean seconds between the events later than `cutoff`; None with fewer than `MIN_GAPS` gaps."""
+    inside = times[bisect_right(times, cutoff) :]
+    return (inside[-1] - inside[0]) / (len(inside) - 1) if len(inside) > MIN_GAPS else None
+
+
+def regularity(times: Times, cutoff: float) -> float | None:
+    """Standard deviation of the gaps over their mean: 0 is a metronome, people are near 1.
+
+    None with fewer than `MIN_GAPS` gaps or when all events share one moment.
+    """
+    inside = times[bisect_right(times, cutoff) :]
+    if len(inside) <= MIN_GAPS:
+        return None
+    gaps = [later - earlier for earlier, later in pairwise(inside)]
+    mean = sum(gaps) / len(gaps)
+    if mean <= 0:
+        return None
+    return round(sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) / mean, 9)
+
+
+class Count:
+    """How many events in the window."""
+
+    __slots__ = ("cap", "times", "window")
+
+    def __init__(self, window: float, cap: int) -> None:
+        self.window = window
+        self.cap = cap
+        self.times: deque[float] = deque(maxlen=cap)
+
+    def hit(self, now: float, _value: Any = None) -> None:
+        """Count one event at `now`."""
+        times = self.times
+        times.append(now)
+        cutoff = now - self.window
+        while times[0] <= cutoff:
+            times.popleft()
+
+    def value(self, now: float) -> float | None:
+        """The count at `now`."""
+        times = self.times
+        cutoff = now - self.window
+        while times and times[0] <= cutoff:
+            times.popleft()
+        return len(times)
+
+    def last(self) -> float:
+        """The time of the latest event, or minus infinity."""
+        return self.times[-1] if self.times else float("-inf")
+
+    def dump(self) -> Any:
+        """Plain data for a snapshot."""
+        return list(self.times)
+
+    def load(self, data: Any) -> None:
+        """What `dump` gave."""
+        self.times.extend(data)
+
+
+class Sum:
+    """The sum of what the events in the window carry."""
+
+    __slots__ = ("cap", "pairs", "window")
+
+    def __init__(self, window: float, cap: int) -> None:
+        self.window = window
+        self.cap = cap
+        self.pairs: deque[tuple[float, float]] = deque(maxlen=cap)
+
+    def hit(self, now: float, value: Any) -> None:
+        """Add `value` at `now`."""
+        self.pairs.append((now, value))
+        self._prune(now)
+
+    def _prune(self, now: float) -> None:
+        pairs = self.pairs
+        cutoff = now - self.window
+        while pairs and pairs[0][0] <= cutoff:
+            pairs.popleft()
+
+    def value(self, now: float) -> float | None:
+        """The sum at `now`, added oldest first: a running sum would drift with the order of floats."""
+        self._prune(now)
+        return float(sum(value for _, value in self.pairs))
+
+    def last(self) -> float:
+        """The time of the latest event, or minus infinity."""
+        return self.pairs[-1][0] if self.pairs else float("-inf")
+
+    def dump(self) -> Any:
+        """Plain data for a snapshot."""
+        return [list(pair) for pair in self.pairs]
+
+    def load(self, data: Any) -> None:
+        """What `dump` gave."""
+        self.pairs.extend((time, value) for time, value in data)
+
+
+class Distinct:
+    """How many different values in the window. A dict in order of last sight: its head is what expires next."""
+
+    __slots__ = ("cap", "seen", "window")
+
+    def __init__(self, window: float, cap: int) -> None:
+        self.window = window
+        self.cap = cap
+        self.seen: dict[Any, float] = {}
+
+    def hit(self, now: float, value: Any) -> None:
+        """See `value` at `now`. At the cap the value unseen for longest is forgotten."""
+        seen = self.seen
+        if value in seen:
+            del seen[value]
+        elif len(seen) >= self.cap:
+            del seen[next(iter(seen))]
+        seen[value] = now
+
+    def value(self, now: float) -> float | None:
+        """The number of values seen in the window."""
+        seen = self.seen
+        cutoff = now - self.window
+        while seen:
+            first = next(iter(seen))
+            if seen[first] > cutoff:
+                break
+            del seen[first]
+        return len(seen)
+
+    def members(self, now: float) -> tuple[Any, ...]:
+        """The values in the window, the one unseen for longest first."""
+        self.value(now)
+        return tuple(self.seen)
+
+    def last(self) -> float:
+        """The time of the latest event, or minus infinity."""
+        return self.seen[next(reversed(self.seen))] if self.seen else float("-inf")
+
+    def dump(self) -> Any:
+        """Plain data for a snapshot."""
+        return [[value, time] for value, time in self.seen.items()]
+
+    def load(self, data: Any) -> None:
+        """What `dump` gave."""
+        self.seen.update((value, time) for value, time in data)
+
+
+class Ratio:
+    """Which share of the events in the window had a property. Unknown while there are none."""
+
+    __slots__ = ("cap", "pairs", "true", "window")
+
+    def __init__(self, window: float, cap: int) -> None:
+        self.window = window
+        self.cap = cap
+        self.pairs: deque[tuple[float, bool]] = deque()
+        self.true = 0
+
+    def hit(self, now: float, value: Any) -> None:
+        """Count one event, `value` saying whether it has the property."""
+        pairs = self.pairs
+        pairs.append((now, value))
+        self.true += value
+        cutoff = now - self.window
+        while pairs[0][0] <= cutoff or len(pairs) > self.cap:
+            self.true -= pairs.popleft()[1]
+
+    def value(self, now: float) -> float | None:
+        """The share, 0 to 1."""
+        pairs = self.pairs
+        cutoff = now - self.window
+        while pairs and pairs[0][0] <= cutoff:
+            self.true -= pairs.popleft()[1]
+        return self.true / len(pairs) if pairs else None
+
+    def last(self) -> float:
+        """The time of the latest event, or minus infinity."""
+        return self.pairs[-1][0] if self.pairs else float("-inf")
+
+    def dump(self) -> Any:
+        """Plain data for a snapshot."""
+        return [list(pair) for pair in self.pairs]
+
+    def load(self, data: Any) -> None:
+        """What `dump` gave."""
+        self.pairs.extend((time, flag) for time, flag in data)
+        self.true = sum(flag for _, flag in self.pairs)
+
+
+class Ewma:
+    """Events a second, each weighing exp(-age/window): a baseline in two numbers."""
+
+    __slots__ = ("at", "cap", "level", "window")
+
+    def __init__(self, window: float, cap: int) -> None:
+        self.window = window
+        self.cap = cap
+        self.level = 0.0
+        self.at = float("-inf")
+
+    def hit(self, now: float, _value: Any = None) -> None:
+        """Count one event."""
+        self.level = self.level * exp((self.at - now) / self.window) + 1.0 / self.window
+        self.at = now
+
+    def value(self, now: float) -> float | None:
+        """Events a second, rounded so that it is the same wherever exp() differs in its last bit."""
+        if self.at == float("-inf"):
+            return None
+        return round(self.level * exp((self.at - now) / self.window), 9)
+
+    def last(self) -> float:
+        """The time of the latest event, or minus infinity."""
+        return self.at
+
+    def dump(self) -> Any:
+        """Plain data for a snapshot."""
+        return [self.level, self.at] if self.at > float("-inf") else None
+
+    def load(self, data: Any) -> None:
+        """What `dump` gave."""
+        if data is not None:
+            self.level, self.at = data
+
+
+ZSCORE_BINS = 10
+"""Bins that must have passed before a baseline says anything."""
+
+
+class ZScore:
+    """How unusual the current bin of `window` seconds is against the bins before it, in standard deviations.
+
+    Mean and variance are exponentially weighted over some 30 bins (West 1979, incremental form). Unknown for the first
+    `ZSCORE_BINS` bins.
+    """
+
+    __slots__ = ("bins", "cap", "current", "mean", "start", "variance", "window")
+
+    def __init__(self, window: float, cap: int) -> None:
+        self.window = window
+        self.cap = cap
+        self.start = float("-inf")
+        self.current = 0
+        self.bins = 0
+        self.mean = 0.0
+        self.variance = 0.0
+
+    def _roll(self, now: float) -> None:
+        if self.start == float("-inf"):
+            self.start = now
+            return
+        # After a long silence the baseline decays towards zero; 64 empty bins say all that more would.
+        steps = min(int((now - self.start) / self.window), 64)
+        for _ in range(steps):
+            self._close()
+        if steps:
+            self.start = max(self.start + steps * self.window, now - self.window + 1e-9)
+
+    def _close(self) -> None:
+        weight = max(1 / 30, 1 / (self.bins + 1))
+        delta = self.current - self.mean
+        self.mean = round(self.mean + weight * delta, 9)
+        self.variance = round((1 - weight) * (self.variance + weight * delta * delta), 9)
+        self.bins += 1
+        self.current = 0
+
+    def hit(self, now: float, _value: Any = None) -> None:
+        """Count one event."""
+        self._roll(now)
+        self.current += 1
+
+    def value(self, now: float) -> float | None:
+        """Standard deviations above the mean; the +1 keeps a dead quiet room from calling two events a wave."""
+        self._roll(now)
+        if self.bins < ZSCORE_BINS:
+            return None
+        return round((self.current - self.mean) / sqrt(self.variance + 1.0), 9)
+
+    def last(self) -> float:
+        """The start of the current bin."""
+        return self.start
+
+    def dump(self) -> Any:
+        """Plain data for a snapshot."""
+        if self.start == float("-inf"):
+            return None
+        return [self.start, self.current, self.bins, self.mean, self.variance]
+
+    def load(self, data: Any) -> None:
+        """What `dump` gave."""
+        if data is not None:
+            self.start, self.current, self.bins, self.mean, self.variance = data
+
+
+Window = Count | Sum | Distinct | Ratio | Ewma | ZScore
+WindowClass = type[Count] | type[Sum] | type[Distinct] | type[Ratio] | type[Ewma] | type[ZScore]
+
+
+class Keyed:
+    """One window for each key (a text, a domain, a device), the least recently used forgotten at `texts` keys.
+
+    Expired keys leave two at a time as new ones come, so no step pays for many.
+    """
+
+    __slots__ = ("cap", "entries", "evicted", "factory", "texts", "window")
+
+    def __init__(self, factory: WindowClass, window: float, cap: int, texts: int) -> None:
+        self.factory = factory
+        self.window = window
+        self.cap = cap
+        self.texts = texts
+        self.entries: dict[Any, Any] = {}
+        self.evicted = 0
+
+    def hit(self, key: Any, now: float, value: Any = None) -> None:
+        """Count for `key`."""
+        entries = self.entries
+        entry = entries.pop(key, None)
+        if entry is None:
+            entry = self.factory(self.window, self.cap)
+            self._sweep(now)
+        entry.hit(now, value)
+        entries[key] = entry
+
+    def _sweep(self, now: float) -> None:
+        entries = self.entries
+        cutoff = now - self.window
+        for _ in range(2):
+            if not entries:
+                return
+            first = next(iter(entries))
+            if entries[first].last() > cutoff:
+                break
+            del entries[first]
+        if len(entries) >= self.texts:
+            del entries[next(iter(entries))]
+            self.evicted += 1
+
+    def value(self, key: Any, now: float) -> float | None:
+        """The window's value for `key`; zero-like for a key without events."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return None if self.factory in (Ratio, Ewma, ZScore) else 0
+        value: float | None = entry.value(now)
+        return value
+
+    def members(self, key: Any, now: float) -> tuple[Any, ...]:
+        """For a Distinct: the values in the window of `key`."""
+        entry = self.entries.get(key)
+        return entry.members(now) if entry is not None else ()
+
+    def last(self) -> float:
+        """The time of the latest event of any key."""
+        return self.entries[next(reversed(self.entries))].last() if self.entries else float("-inf")
+
+    def dump(self) -> Any:
+        """Plain data for a snapshot."""
+        return [[key, entry.dump()] for key, entry in self.entries.items()]
+
+    def load(self, data: Iterable[Any]) -> None:
+        """What `dump` gave."""
+        for key, content in data:
+            entry = self.factory(self.window, self.cap)
+            entry.load(content)
+            self.entries[key] = entry
+
+
+def share(some: Times, every: Times, cutoff: float) -> float | None:
+    """Which share of `every` later than `cutoff` is in `some`. None while there is nothing."""
+    whole = since(every, cutoff)
+    return since(some, cutoff) / whole if whole else None
