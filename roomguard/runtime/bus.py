@@ -1,0 +1,403 @@
+"""The action bus: an action is on disk before anyone hears of it.
+
+`publish` is synchronous and cheap: a room's step calls it. One task gathers what was published, has one thread write
+and sync it in one transaction (group commit: what comes meanwhile shares the next), and only then hands it out and
+lets acks go. Positions count what was published in this run of the process; the journal gives the offsets.
+
+When the disk is slow, actions wait in memory: they are never shed, but beyond `backlog` of them the readers of edges
+are told to pause (`wait_room`), so at most `backlog` and what the frames already read cause are waiting. When the disk
+is full the same happens while the commit is tried again and again. When the disk fails the bus latches: nothing is
+acknowledged or handed out any more, and the process should end.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import count, islice
+
+import attrs
+import trio
+
+from roomguard.errors import JournalError, JournalFailed
+from roomguard.model.actions import Action, join
+from roomguard.runtime.archive import Archive
+from roomguard.runtime.delivery import Delivery, DeliveryStatistics, Subscription
+from roomguard.runtime.metrics import Histogram, HistogramStatistics
+from roomguard.runtime.resender import Sent
+from roomguard.store.journal import Journal, JournalStalled
+from roomguard.store.records import Draft, Stored, draft
+from roomguard.store.settings import BusSettings
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class BusStatistics:
+    """What went through the bus since the process began."""
+
+    published: int
+    repeats: int
+    """Actions not published again because their id was known, in memory or in the journal."""
+    refused: int
+    """Actions published after the journal failed: they are lost, and nothing they belong to is acknowledged."""
+    waiting: int
+    peak_waiting: int
+    commits: int
+    stalls: int
+    """Commits that had to be tried again because the disk was full."""
+    callback_errors: int
+    failed: bool
+    stalled: bool
+    last_offset: int
+    commit_seconds: HistogramStatistics
+
+
+@attrs.define
+class _Counters:
+    repeats: int = 0
+    refused: int = 0
+    peak_waiting: int = 0
+    commits: int = 0
+    stalls: int = 0
+    callback_errors: int = 0
+
+
+class ActionBus:
+    """Makes actions durable and hands them out. `run` must be running for anything to become durable.
+
+    `wall` gives Unix seconds; it only dates what is written and says what remains of what was written before.
+    """
+
+    def __init__(self, journal: Journal, settings: BusSettings, wall: Callable[[], float] = time.time) -> None:
+        self._journal = journal
+        self._settings = settings
+        self.archive = Archive(journal, settings, wall)
+        """What is on disk, for reading, and the rooms put aside."""
+        self._wall = wall
+        self._delivery = Delivery(settings)
+        self._waiting: deque[Draft] = deque()
+        self._recent: dict[str, int] = {}
+        self._published = 0
+        self._durable = 0
+        self._last_offset = journal.last_offset
+        self._remembered = journal.reader.consumers()
+        self._acks: dict[str, int] = {}
+        self._ended: list[str] = []
+        self._callbacks: list[tuple[int, int, Callable[[], None]]] = []
+        self._callback_order = count()
+        self._to_commit = trio.Event()
+        self._to_flush = trio.Event()
+        self._progress = trio.Event()
+        self._failure = trio.Event()
+        self._failed: JournalFailed | None = None
+        self._stalled = False
+        self._committing = False
+        self._flush_due = False
+        self._counters = _Counters()
+        self._commit_seconds = Histogram()
+
+    # Publishing -------------------------------------------------------------------------------------------------------
+
+    def publish(self, actions: Iterable[Action]) -> int:
+        """Queue actions for the disk in this order; returns the position that is durable when all of them are.
+
+        An id published before is not published again, and its position is the old one. No actions: position 0, which
+        is durable from the start. Never waits, never sheds; see `wait_room`.
+
+        Raises:
+            ValueError: an action cannot be encoded. The ones before it are queued.
+        """
+        position = 0
+        recent = self._recent
+        for action in actions:
+            known = recent.get(action.id)
+            if known is None:
+                known = self._enqueue(action)
+            else:
+                self._counters.repeats += 1
+            position = max(position, known)
+        return position
+
+    def _enqueue(self, action: Action) -> int:
+        entry = draft(action)
+        self._published += 1
+        if self._failed is not None:
+            self._counters.refused += 1
+            return self._published
+        self._waiting.append(entry)
+        self._recent[entry.id] = self._published
+        if len(self._recent) > self._settings.dedupe_ids:
+            del self._recent[next(iter(self._recent))]
+        self._to_commit.set()
+        return self._published
+
+    def end(self, action_ids: Collection[str]) -> None:
+        """These penalties are over early by a human's doing, and must not come back after a restart.
+
+        Not needed for an action that has `undoes`. Written with the next commit.
+        """
+        if action_ids and self._failed is None:
+            self._ended.extend(action_ids)
+            self._to_commit.set()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the disk keeps up: fewer than `backlog` actions wait for it."""
+        return len(self._waiting) < self._settings.backlog
+
+    async def wait_room(self) -> None:
+        """Until the disk keeps up; readers of edges call it before they read on when `has_room` is false.
+
+        Raises:
+            JournalFailed: it never will.
+        """
+        await trio.lowlevel.checkpoint()
+        while not self.has_room:
+            await self._step()
+
+    # Durability -------------------------------------------------------------------------------------------------------
+
+    @property
+    def durable(self) -> int:
+        """The position up to which everything published is on disk and was handed out."""
+        return self._durable
+
+    @property
+    def last_offset(self) -> int:
+        """The offset of the last action on disk."""
+        return self._last_offset
+
+    @property
+    def first_offset(self) -> int:
+        """The oldest offset a consumer can still get, `last_offset + 1` if none."""
+        return self._journal.first_offset
+
+    @property
+    def failed(self) -> JournalFailed | None:
+        """What latched the bus, None while it is well."""
+        return self._failed
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the disk is full right now and commits are being tried again."""
+        return self._stalled
+
+    async def wait_failed(self) -> JournalFailed:
+        """Until the bus has failed; returns why."""
+        await self._failure.wait()
+        assert self._failed is not None  # noqa: S101  # set before the event
+        return self._failed
+
+    async def wait_durable(self, position: int) -> None:
+        """Until everything up to `position` is on disk and was handed out.
+
+        Raises:
+            JournalFailed: it never will be.
+        """
+        await trio.lowlevel.checkpoint()
+        while self._durable < position:
+            await self._step()
+
+    def when_durable(self, position: int, callback: Callable[[], None]) -> None:
+        """Call `callback` once `position` is durable: at once if it is, else from the bus's task; never if it fails.
+
+        It must be quick, must not raise (what it raises is logged and counted) and must not close a subscription.
+        """
+        if position <= self._durable:
+            callback()
+        elif self._failed is None:
+            heappush(self._callbacks, (position, next(self._callback_order), callback))
+
+    async def drain(self) -> None:
+        """Until all that was published, acknowledged and ended so far is on disk. Raises as `wait_durable` does."""
+        await self.wait_durable(self._published)
+        while self._acks or self._ended or self._committing:
+            self._flush_due = True
+            self._to_commit.set()
+            await self._step()
+
+    async def _step(self) -> None:
+        """One commit further, or the failure."""
+        if self._failed is not None:
+            raise JournalFailed(str(self._failed)) from self._failed
+        await self._progress.wait()
+
+    # Delivery ---------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, rooms: Iterable[str] = (), wake: Callable[[], None] | None = None) -> Subscription:
+        """What an edge connection gets: every action of its rooms once durable, again until enforced.
+
+        `wake` is called when something starts to wait; it must only set a flag or an event.
+        """
+        return self._delivery.subscribe(rooms, wake)
+
+    def tail(self, rooms: Collection[str] | None = None) -> Subscription:
+        """What a consumer gets: each action after `last_offset` once, of all rooms or some."""
+        return self._delivery.tail(rooms)
+
+    # Named consumers --------------------------------------------------------------------------------------------------
+
+    def remembered(self, consumer: str) -> int | None:
+        """The offset this consumer acknowledged last, None if the name is new."""
+        return self._remembered.get(consumer)
+
+    def remember(self, consumer: str, offset: int) -> bool:
+        """This consumer needs nothing up to `offset` any more; False if there are too many names for a new one.
+
+        Written soon after (see `consumer_ack_ms`); a crash before that makes the consumer see some actions again.
+        """
+        if consumer not in self._remembered and len(self._remembered) >= self._settings.consumers:
+            return False
+        self._remembered[consumer] = offset
+        if self._failed is None:
+            self._acks[consumer] = offset
+            self._to_flush.set()
+        return True
+
+    # The work ---------------------------------------------------------------------------------------------------------
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit, hand out, repeat and tidy up until cancelled. A commit under way is finished first."""
+        await self._hold_recent()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._commit_all)
+            nursery.start_soon(self._flush_acks)
+            nursery.start_soon(self._delivery.repeat)
+            nursery.start_soon(self._tidy)
+            task_status.started()
+
+    async def _hold_recent(self) -> None:
+        """What was written just before the last end of the process may have reached nobody: the next taker gets it."""
+        settings, now = self._settings, self._wall()
+        window = settings.resend_every_s * settings.resend_times
+        recent = await self.archive.in_reader(self._journal.reader.written_since, now - window, settings.resend_actions)
+        for stored in recent:
+            sent = _sent(stored, stored.offset, age_s=max(0.0, now - stored.wall))
+            self._delivery.hold(sent, trio.current_time())
+
+    async def _commit_all(self) -> None:
+        while self._failed is None:
+            if not (self._waiting or self._ended or self._flush_due):
+                self._to_commit = trio.Event()
+                await self._to_commit.wait()
+            if self._settings.commit_wait_ms:
+                await trio.sleep(self._settings.commit_wait_ms / 1000)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        self._counters.peak_waiting = max(self._counters.peak_waiting, len(self._waiting))
+        batch = list(islice(self._waiting, self._settings.commit_actions))
+        acks, self._acks = self._acks, {}
+        ended, self._ended = self._ended, []
+        self._flush_due = False
+        self._committing = True
+        try:
+            offsets = await self._append(batch, acks, ended)
+        except JournalError as error:
+            self._latch(error)
+            return
+        self._committing = False
+        for _ in batch:
+            self._waiting.popleft()
+        self._hand_out(batch, offsets)
+
+    async def _append(self, batch: Sequence[Draft], acks: Mapping[str, int], ended: Sequence[str]) -> list[int]:
+        while True:
+            began = trio.current_time()
+            try:
+                offsets = await self.archive.in_writer(self._journal.append, batch, self._wall(), acks, ended)
+            except JournalStalled as error:
+                self._counters.stalls += 1
+                if not self._stalled:
+                    log.error("actions wait in memory and nothing is acknowledged: %s", error)  # noqa: TRY400
+                self._stalled = True
+                await trio.sleep(self._settings.full_retry_s)
+                continue
+            if self._stalled:
+                log.warning("the journal can be written again")
+            self._stalled = False
+            self._commit_seconds.observe(trio.current_time() - began)
+            return offsets
+
+    def _hand_out(self, batch: Sequence[Draft], offsets: Sequence[int]) -> None:
+        now = trio.current_time()
+        for entry, offset in zip(batch, offsets, strict=True):
+            if offset <= self._last_offset:  # in the journal from an earlier run; see _hold_recent
+                self._counters.repeats += 1
+                continue
+            self._last_offset = offset
+            self._delivery.deliver(_sent(entry, offset), now)
+        self._durable += len(batch)
+        self._counters.commits += 1
+        while self._callbacks and self._callbacks[0][0] <= self._durable:
+            self._call(heappop(self._callbacks)[2])
+        self._advance()
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        """One connection's mistake must not end everybody's bus."""
+        try:
+            callback()
+        except Exception:
+            self._counters.callback_errors += 1
+            log.exception("a callback for durable actions raised")
+
+    def _advance(self) -> None:
+        progress, self._progress = self._progress, trio.Event()
+        progress.set()
+
+    def _latch(self, error: JournalError) -> None:
+        if self._failed is not None:
+            return
+        self._failed = error if isinstance(error, JournalFailed) else JournalFailed(str(error))
+        log.critical("nothing is acknowledged any more: %s", error)
+        self._counters.refused += len(self._waiting)
+        self._waiting.clear()
+        self._callbacks.clear()
+        self._failure.set()
+        self._advance()
+
+    async def _flush_acks(self) -> None:
+        """Gather the acks of consumers for a moment: none of them is worth a commit of its own."""
+        while True:
+            self._to_flush = trio.Event()
+            if not self._acks:
+                await self._to_flush.wait()
+            await trio.sleep(self._settings.consumer_ack_ms / 1000)
+            self._flush_due = True
+            self._to_commit.set()
+
+    async def _tidy(self) -> None:
+        while self._failed is None:
+            await trio.sleep(self._settings.prune_every_s)
+            try:
+                await self.archive.prune()
+            except JournalStalled:
+                continue
+            except JournalError as error:
+                self._latch(error)
+
+    def statistics(self) -> BusStatistics:
+        """What went through, and how it stands."""
+        return BusStatistics(
+            **attrs.asdict(self._counters),
+            published=self._published,
+            waiting=len(self._waiting),
+            failed=self._failed is not None,
+            stalled=self._stalled,
+            last_offset=self._last_offset,
+            commit_seconds=self._commit_seconds.statistics(),
+        )
+
+    def delivery_statistics(self) -> DeliveryStatistics:
+        """The same for what is on its way to connections."""
+        return self._delivery.statistics()
+
+
+def _sent(entry: Draft | Stored, offset: int, age_s: float = 0.0) -> Sent:
+    """The action as it goes out. What remains of it is counted from its own times: clocks need not agree."""
+    lasts_s = None if entry.until is None else max(0.0, entry.until - entry.at - age_s)
+    return Sent(offset, entry.id, entry.room, join((entry.head, entry.tail), offset), lasts_s)

@@ -1,0 +1,356 @@
+"""The action journal: one SQLite file, one writer, and the promise behind every ack.
+
+What `append` has returned for survives kill -9 and a power cut. After an I/O error the journal is latched failed and
+writes nothing more until the process is started again: SQLite would go on, and a second fsync of the same pages may
+report success for what the disk never took. Offsets grow by one an action and are never given out twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+
+from roomguard.errors import JournalCorrupt, JournalError, JournalFailed
+from roomguard.store import schema
+from roomguard.store.files import DirectoryLock, Mark, Reserve
+from roomguard.store.reader import IN_FORCE, JournalReader
+from roomguard.store.records import Draft, Stored, checked, checksum, stored
+from roomguard.store.schema import State
+from roomguard.store.settings import BusSettings
+
+T = TypeVar("T")
+_CHECKPOINT_BYTES = 4 * 2**20
+_DAY = 86_400.0
+
+# Whole batches in few statements: sqlite3 lets go of the interpreter lock around each step, and getting it back beside
+# a busy event loop takes up to the switch interval. Row by row a batch of 500 took a second, like this it takes 0.09.
+_SIZES = (512, 128, 32, 8, 1)
+_ROW = "(" + ", ".join("?" * len(Stored._fields)) + ")"
+_INSERTS = tuple((size, f"INSERT INTO actions VALUES {', '.join([_ROW] * size)}") for size in _SIZES)  # noqa: S608
+
+
+class JournalStalled(JournalError):
+    """Nothing was written, but it may be tried again: the disk is full, or another program locks the file."""
+
+    def __init__(self, message: str, *, full: bool) -> None:
+        super().__init__(message)
+        self.full = full
+
+
+@attrs.frozen
+class JournalStatistics:
+    """What the journal did since it was opened, and how it stands."""
+
+    commits: int
+    actions: int
+    repeats: int
+    """Actions not written again because their id was there."""
+    pruned: int
+    stalls: int
+    """Transactions given up because the disk was full or the file locked."""
+    checkpoints: int
+    last_offset: int
+    first_offset: int
+    reserve_held: bool
+
+
+@attrs.define
+class _Counters:
+    commits: int = 0
+    actions: int = 0
+    repeats: int = 0
+    pruned: int = 0
+    stalls: int = 0
+    checkpoints: int = 0
+
+
+class Journal:
+    """The writing side; `reader` is the reading side. Each may be used by one thread at a time."""
+
+    def __init__(self, settings: BusSettings) -> None:
+        """Open the journal in `settings.data_dir`, or make it, and check all of it.
+
+        Raises:
+            JournalCorrupt: what is there does not add up.
+            JournalError: another process uses the folder, or the file system cannot do what is needed.
+        """
+        self._settings = settings
+        self._failed: JournalFailed | None = None
+        self._counters = _Counters()
+        self._unsynced = 0
+        folder = Path(settings.data_dir)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / "journal.db"
+        with ExitStack() as undo:
+            self._lock = DirectoryLock(folder)
+            undo.callback(self._lock.release)
+            self._mark = Mark(folder / "journal.mark")
+            undo.callback(self._mark.close)
+            self._db, self._state = _open(path, self._mark.read())
+            undo.callback(self._db.close)
+            self.reader = JournalReader(path)
+            undo.pop_all()
+        self._reserve = Reserve(folder / "reserve", settings.reserve_bytes)
+        self._reserve.take()
+
+    @property
+    def failed(self) -> JournalFailed | None:
+        """The error that latched it, None while it is well."""
+        return self._failed
+
+    @property
+    def last_offset(self) -> int:
+        """The highest offset given out."""
+        return self._state.last_offset
+
+    @property
+    def first_offset(self) -> int:
+        """The lowest offset that can be read on from; `last_offset + 1` if there is none."""
+        return self._state.pruned_to + 1
+
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        wall: float,
+        acks: Mapping[str, int] | None = None,
+        ended: Collection[str] = (),
+    ) -> list[int]:
+        """Write actions, consumers' offsets and ids of penalties ended by a human, all or nothing, and sync them.
+
+        Returns the offset of each draft, in order. An id that is there already is not written again and gets its old
+        offset. An action with `undoes` ends the penalty of that id.
+
+        Raises:
+            JournalStalled: the disk is full or the file is locked; nothing was written, try again later.
+            JournalFailed: the disk failed, now or earlier; nothing may be acknowledged any more.
+        """
+        return self._write(lambda db, state: self._append(db, state, drafts, wall, acks or {}, ended))
+
+    def save_snapshots(self, snapshots: Mapping[str, bytes], wall: float) -> None:
+        """Put rooms aside, each in place of what was there before. Raises as `append` does."""
+        rows = [(room, wall, checksum(room, data, wall), data) for room, data in snapshots.items()]
+
+        def change(db: sqlite3.Connection, state: State) -> tuple[None, State]:
+            db.executemany("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", rows)
+            return None, state
+
+        self._unsynced += sum(map(len, snapshots.values()))
+        self._write(change)
+
+    def drop_snapshots(self, rooms: Collection[str]) -> None:
+        """Forget what was put aside for these rooms. Raises as `append` does."""
+
+        def change(db: sqlite3.Connection, state: State) -> tuple[None, State]:
+            db.executemany("DELETE FROM snapshots WHERE room = ?", [(room,) for room in rooms])
+            return None, state
+
+        self._write(change)
+
+    def prune(self, now: float) -> bool:
+        """Drop a few of the actions, snapshots and names that are too old or too many; True if there are more.
+
+        Penalties in force at `now` (Unix seconds) stay whatever their age. Raises as `append` does.
+        """
+        self._reserve.take()
+        return self._write(lambda db, state: self._prune(db, state, now))
+
+    def statistics(self) -> JournalStatistics:
+        """Counters since opening, and how the journal stands."""
+        return JournalStatistics(
+            **attrs.asdict(self._counters),
+            last_offset=self.last_offset,
+            first_offset=self.first_offset,
+            reserve_held=self._reserve.held,
+        )
+
+    def close(self) -> None:
+        """Fold the log into the file and let go of the folder. A journal that failed is left as it is."""
+        self.reader.close()
+        if self._failed is None:
+            with suppress(sqlite3.Error):  # all that was acknowledged is in the log; the next start reads it there
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(sqlite3.Error):
+            self._db.close()
+        self._mark.close()
+        self._lock.release()
+
+    # The one way to write -----------------------------------------------------------------------------------------
+
+    def _write(self, change: Callable[[sqlite3.Connection, State], tuple[T, State]]) -> T:
+        try:
+            return self._attempt(change)
+        except JournalStalled as stalled:
+            self._counters.stalls += 1
+            if not stalled.full or not self._reserve.give():
+                raise
+            return self._attempt(change)
+
+    def _attempt(self, change: Callable[[sqlite3.Connection, State], tuple[T, State]]) -> T:
+        if self._failed is not None:
+            raise JournalFailed(str(self._failed)) from self._failed
+        db = self._db
+        try:
+            if self._unsynced > _CHECKPOINT_BYTES:
+                self._checkpoint()
+            db.execute("BEGIN IMMEDIATE")
+            result, state = change(db, self._state)
+            state = attrs.evolve(state, commits=state.commits + 1)
+            db.execute("UPDATE state SET last_offset = ?, pruned_to = ?, commits = ?, bytes = ?, crc = ?", state.row())
+            db.execute("COMMIT")
+            self._mark.write(state.commits)
+        except (sqlite3.Error, OSError) as error:
+            raise self._give_up(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+        self._state = state
+        self._counters.commits += 1
+        return result
+
+    def _give_up(self, error: sqlite3.Error | OSError) -> JournalError:
+        """What to raise for an error of a transaction: try again later, or never again."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY) and self._roll_back():
+            return JournalStalled(f"the journal cannot be written now: {error}", full=code == sqlite3.SQLITE_FULL)
+        self._failed = JournalFailed(f"the journal failed and writes nothing more until a restart: {error}")
+        return self._failed
+
+    def _roll_back(self) -> bool:
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            self._failed = JournalFailed(f"the journal failed while taking a transaction back: {error}")
+            return False
+        return True
+
+    def _checkpoint(self) -> None:
+        """Fold the log into the file. A full disk is no reason to stop: the log keeps everything meanwhile."""
+        self._unsynced = 0
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
+                raise
+            self._counters.stalls += 1
+        self._counters.checkpoints += 1
+
+    # What is written ----------------------------------------------------------------------------------------------
+
+    def _append(
+        self,
+        db: sqlite3.Connection,
+        state: State,
+        drafts: Sequence[Draft],
+        wall: float,
+        acks: Mapping[str, int],
+        ended: Collection[str],
+    ) -> tuple[list[int], State]:
+        known = _offsets_of(db, [entry.id for entry in drafts])
+        last = state.last_offset
+        offsets: list[int] = []
+        rows: list[Stored] = []
+        for entry in drafts:
+            offset = known.get(entry.id)
+            if offset is None:
+                last += 1
+                offset = known[entry.id] = last
+                rows.append(stored(entry, offset, wall))
+            offsets.append(offset)
+        _insert(db, rows)
+        _end(db, [*ended, *(entry.undoes for entry in drafts if entry.undoes)])
+        if acks:
+            named = [(name, offset, wall, checksum(name, offset, wall)) for name, offset in acks.items()]
+            db.executemany("INSERT OR REPLACE INTO consumers VALUES (?, ?, ?, ?)", named)
+        self._counters.actions += len(rows)
+        self._counters.repeats += len(drafts) - len(rows)
+        written = sum(row.size for row in rows)
+        self._unsynced += written
+        return offsets, attrs.evolve(state, last_offset=last, bytes=state.bytes + written)
+
+    def _prune(self, db: sqlite3.Connection, state: State, now: float) -> tuple[bool, State]:
+        settings = self._settings
+        upto = self._prunable(db, state, now)
+        found = db.execute(
+            f"SELECT * FROM actions WHERE offset <= :upto AND NOT ({IN_FORCE}) LIMIT :limit",  # noqa: S608
+            {"upto": upto, "limit": settings.prune_actions, "now": now, "open_kick_s": settings.open_kick_s},
+        )
+        going = [checked(row) for row in found]
+        db.executemany("DELETE FROM actions WHERE offset = ?", [(record.offset,) for record in going])
+        db.executemany("DELETE FROM ended WHERE id = ?", [(record.id,) for record in going])
+        db.execute("DELETE FROM consumers WHERE seen < ?", (now - settings.consumer_days * _DAY,))
+        extra = max(0, db.execute("SELECT count(*) FROM snapshots").fetchone()[0] - settings.snapshot_rooms)
+        old = db.execute(
+            "DELETE FROM snapshots WHERE room IN (SELECT room FROM snapshots WHERE updated < ? LIMIT ?) "
+            "OR room IN (SELECT room FROM snapshots ORDER BY updated LIMIT ?)",
+            (now - settings.snapshot_days * _DAY, settings.prune_actions, min(extra, settings.prune_actions)),
+        ).rowcount
+        self._counters.pruned += len(going)
+        more = len(going) == settings.prune_actions or upto > state.pruned_to or old >= settings.prune_actions
+        return more, attrs.evolve(state, pruned_to=upto, bytes=state.bytes - sum(record.size for record in going))
+
+    def _prunable(self, db: sqlite3.Connection, state: State, now: float) -> int:
+        """Up to which offset the next few actions may go: all of them while there are too many bytes, else the old."""
+        settings = self._settings
+        upto = min(state.last_offset, state.pruned_to + settings.prune_actions)
+        if state.bytes > settings.keep_bytes:
+            return upto
+        young = db.execute(
+            "SELECT offset FROM actions WHERE offset > ? AND offset <= ? AND wall >= ? ORDER BY offset LIMIT 1",
+            (state.pruned_to, upto, now - settings.keep_days * _DAY),
+        ).fetchone()
+        return upto if young is None else int(young[0]) - 1
+
+
+def _open(path: Path, acknowledged: int) -> tuple[sqlite3.Connection, State]:
+    """The database, checked, and its counters; an empty one is made where none was ever acknowledged."""
+    new = not path.exists() or path.stat().st_size == 0
+    if new and acknowledged:
+        raise JournalCorrupt(
+            f"{path.name} is missing or empty but {acknowledged} commits were acknowledged: restore it, "
+            "or remove journal.mark to start with an empty journal"
+        )
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # nobody else's to read
+    db = schema.connect(path)
+    try:
+        if new and schema.is_empty(db):
+            schema.create(db, path.parent)
+        return db, schema.verify(db, acknowledged)
+    except sqlite3.Error as error:
+        db.close()
+        raise JournalError(f"{path.name} cannot be made: {error}") from error
+    except BaseException:
+        db.close()
+        raise
+
+
+def _offsets_of(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, int]:
+    if not ids:
+        return {}
+    return dict(
+        db.execute("SELECT id, offset FROM actions WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
+    )
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[Stored]) -> None:
+    begin = 0
+    for size, sql in _INSERTS:
+        while len(rows) - begin >= size:
+            db.execute(sql, tuple(chain.from_iterable(rows[begin : begin + size])))
+            begin += size
+
+
+def _end(db: sqlite3.Connection, ids: Collection[str]) -> None:
+    """Note penalties that are over early; ids that are not in the journal say nothing and are not kept."""
+    db.executemany(
+        "INSERT OR IGNORE INTO ended SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM actions WHERE id = ?1)",
+        [(ident, checksum(ident)) for ident in ids],
+    )
