@@ -1,0 +1,255 @@
+"""Backend "sansio": the protocol object of `websockets`, read and written by whoever uses the connection.
+
+There is no reader task: `receive` reads once, parses all frames of that read and answers pings in one write. While
+nobody is in `receive`, nothing is read, and TCP holds the peer back.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import logging
+from collections.abc import Sequence
+
+import trio
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from roomguard.runtime.framemeter import SMALL_BYTES, Bucket, Fault
+from roomguard.runtime.handshake import Opening, Refused
+from roomguard.runtime.pipe import Pipe
+from roomguard.runtime.settings_listen import ListenSettings
+from roomguard.runtime.transport import BaseConnection, ConnectionClosed, cut_reason
+
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+_SLICE_BYTES = 16_384
+"""Bytes parsed without a look at the bucket: a flood of empty frames stops after some 3,000 of them."""
+_FRAMES_A_TURN = 256
+"""Frames parsed before other tasks get a turn."""
+
+# Quiet on its own: at debug level the library logs every frame, texts of viewers included.
+_log = logging.getLogger("roomguard.websocket")
+_log.setLevel(logging.WARNING)
+
+
+class SansioConnection(BaseConnection):
+    """A connection carried by `websockets`' sans-I/O protocol."""
+
+    def __init__(
+        self, pipe: Pipe, opening: Opening, peer: str, settings: ListenSettings, nursery: trio.Nursery
+    ) -> None:
+        super().__init__(pipe, opening, peer, settings, nursery)
+        self._protocol = ServerProtocol(
+            max_size=settings.max_frame_bytes,
+            logger=_log,
+            select_subprotocol=lambda _protocol, _offered: (
+                None if opening.subprotocol is None else Subprotocol(opening.subprotocol)
+            ),
+        )
+        self._bucket = Bucket(settings.small_frames_per_s, settings.small_frames_burst)
+        self._lock = trio.Lock()
+        self._unread = b""
+        self._at = 0
+        self._parts: list[str] | None = None
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._receiving = False
+        self._finished_one = False
+        self._ended = trio.Event()
+
+    @classmethod
+    async def open(
+        cls, pipe: Pipe, head: bytes, opening: Opening, peer: str, settings: ListenSettings, nursery: trio.Nursery
+    ) -> SansioConnection:
+        """Answers the request in `head`, which `handshake.judge` accepted. Raises Refused if the library disagrees."""
+        self = cls(pipe, opening, peer, settings, nursery)
+        protocol = self._protocol
+        protocol.receive_data(head)
+        events = protocol.events_received()
+        if not events or not isinstance(events[0], Request):
+            raise Refused(400, "bad_request", "no websocket handshake\n")
+        answer = protocol.accept(events[0])
+        if answer.status_code != 101:
+            raise Refused(400, "bad_request", "no websocket handshake\n")
+        protocol.send_response(answer)
+        await self._flush()
+        return self
+
+    async def receive(self) -> list[str]:
+        """See `Connection`."""
+        if self._receiving:
+            raise trio.BusyResourceError("another task receives on this connection")
+        self._receiving = True
+        try:
+            return await self._receive()
+        finally:
+            self._receiving = False
+
+    async def _receive(self) -> list[str]:
+        if self._at < len(self._unread):
+            await trio.lowlevel.checkpoint()
+        while True:
+            if self._at >= len(self._unread):
+                if self._protocol.eof_sent or self._fault is not None:
+                    raise self._closed()
+                await self._read()
+            messages = self._parse()
+            if self._protocol.writes:
+                await self._answer()
+            if messages:
+                self._received += len(messages)
+                return messages
+
+    async def _read(self) -> None:
+        """One read into `_unread`."""
+        self._note_reading_again()
+        try:
+            data = await self._pipe.receive_some(self._settings.receive_bytes)
+        except _GONE:
+            data = b""
+        if not data:
+            self._ended.set()
+            raise self._closed()
+        self._unread, self._at = data, 0
+
+    async def _answer(self) -> None:
+        """Pongs, or the close frame that the parser wants sent; messages read before still count."""
+        with contextlib.suppress(ConnectionClosed):
+            await self._flush()
+
+    def _parse(self) -> list[str]:
+        """Parses a turn's worth of what was read; the whole messages in it."""
+        protocol = self._protocol
+        messages: list[str] = []
+        frames = 0
+        self._finished_one = False
+        self._bucket.refill(trio.current_time())
+        while self._at < len(self._unread) and frames < _FRAMES_A_TURN:
+            whole = self._at == 0 and len(self._unread) <= _SLICE_BYTES
+            protocol.receive_data(self._unread if whole else self._unread[self._at : self._at + _SLICE_BYTES])
+            self._at += _SLICE_BYTES
+            events = protocol.events_received()
+            frames += len(events)
+            for frame in events:
+                if frame.opcode is Opcode.TEXT and frame.fin and self._parts is None:  # type: ignore[union-attr]
+                    self._whole(frame, messages)  # type: ignore[arg-type]
+                else:
+                    self._part(frame, messages)  # type: ignore[arg-type]
+            if protocol.eof_sent:  # closed by either side: nothing after it counts
+                self._unread = b""
+                break
+        self._note_unfinished(protocol.current_size is not None or bool(protocol.reader.buffer), self._finished_one)
+        return messages
+
+    def _whole(self, frame: Frame, messages: list[str]) -> None:
+        if self._fault is not None:
+            return
+        self._finished_one = True
+        try:
+            messages.append(str(frame.data, "utf-8"))
+        except UnicodeDecodeError:
+            self._refuse(Fault(1007, "invalid UTF-8"))
+
+    def _part(self, frame: Frame, messages: list[str]) -> None:
+        """A fragment or a control frame. Control frames are answered by the protocol; here they only cost."""
+        if self._fault is not None:
+            return
+        opcode = frame.opcode
+        if opcode is Opcode.BINARY:
+            self._refuse(Fault(1003, "text frames only"))
+        elif len(frame.data) < SMALL_BYTES and not self._bucket.take():
+            self._refuse(Fault(1008, "too many small frames"))
+        elif opcode is Opcode.TEXT or opcode is Opcode.CONT:
+            self._fragment(frame, messages)
+
+    def _fragment(self, frame: Frame, messages: list[str]) -> None:
+        if self._parts is None:
+            self._parts = []
+            self._utf8.reset()
+        try:
+            text = self._utf8.decode(bytes(frame.data), frame.fin)
+        except UnicodeDecodeError:
+            self._refuse(Fault(1007, "invalid UTF-8"))
+            return
+        if text:
+            self._parts.append(text)
+        if frame.fin:
+            messages.append("".join(self._parts))
+            self._parts = None
+            self._finished_one = True
+
+    def _refuse(self, fault: Fault) -> None:
+        """Fails the connection from inside the parser: the close frame goes out with the next write."""
+        self._fault = fault
+        if not self._protocol.eof_sent:
+            self._protocol.fail(fault.code, cut_reason(fault.reason))
+
+    async def send_many(self, messages: Sequence[bytes | str]) -> None:
+        """See `Connection`. All go out in one write, together with what other tasks want to send meanwhile."""
+        protocol = self._protocol
+        if protocol.state is not OPEN or self._pipe.aborted:
+            raise self._closed()
+        for message in messages:
+            protocol.send_text(message.encode() if isinstance(message, str) else message)
+        await self._flush()
+        self._sent += len(messages)
+
+    async def _flush(self) -> None:
+        """Writes all that the protocol has to say. Raises ConnectionClosed."""
+        try:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._lock.acquire()
+        try:
+            data = b"".join(self._protocol.data_to_send())
+            if data:
+                await self._pipe.send_all(data)
+        except _GONE:
+            raise self._closed() from None
+        finally:
+            self._lock.release()
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """See `Connection`."""
+        if self._protocol.state is OPEN and not self._pipe.aborted:
+            self._protocol.send_close(code, cut_reason(reason))
+            with trio.move_on_after(self._settings.close_s), contextlib.suppress(ConnectionClosed):
+                await self._flush()
+                await self._until_closed()
+        self._ended.set()
+        await self._pipe.aclose()
+
+    async def _until_closed(self) -> None:
+        """After our close: waits for the peer's, reading (and ignoring messages) unless another task reads."""
+        if self._receiving:
+            await self._ended.wait()
+            return
+        while True:
+            await self.receive()
+
+    async def _ping(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            if self._protocol.state is OPEN:
+                self._protocol.send_ping(b"rg")
+                await self._flush()
+
+    async def _fail(self, fault: Fault) -> None:
+        self._refuse(fault)
+        with contextlib.suppress(ConnectionClosed):
+            await self._flush()
+        with trio.move_on_after(self._settings.close_s):
+            await self._ended.wait()
+        self.abort()
+
+    def _closed(self) -> ConnectionClosed:
+        """Who ended this connection and why, as far as known."""
+        self._ended.set()
+        protocol = self._protocol
+        if protocol.parser_exc is not None and protocol.close_sent is not None and self._fault is None:
+            return self._over(protocol.close_sent.code, protocol.close_sent.reason)
+        if protocol.close_rcvd is not None:
+            return self._over(protocol.close_rcvd.code, protocol.close_rcvd.reason)
+        return self._over()

@@ -1,0 +1,208 @@
+"""Backend "trio-websocket": the library's reader task, with a meter in front of it and our pipe below it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+
+import trio
+import trio_websocket
+from trio_websocket import wrap_server_stream
+
+from roomguard.runtime.framemeter import Fault, FrameMeter
+from roomguard.runtime.handshake import Opening
+from roomguard.runtime.pipe import Pipe
+from roomguard.runtime.settings_listen import ListenSettings
+from roomguard.runtime.transport import BaseConnection, as_text, cut_reason
+
+_PING = b"\x89\x02rg"
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+# The library logs every frame at debug level, texts of viewers included.
+logging.getLogger("trio-websocket").setLevel(logging.WARNING)
+
+
+class TrioWebsocketConnection(BaseConnection):
+    """A connection carried by trio-websocket. Its reader task lives in the connection's nursery."""
+
+    _ws: trio_websocket.WebSocketConnection
+    _metered: _MeteredPipe
+
+    @classmethod
+    async def open(
+        cls, pipe: Pipe, head: bytes, opening: Opening, peer: str, settings: ListenSettings, nursery: trio.Nursery
+    ) -> TrioWebsocketConnection:
+        """Answers the request in `head`, which `handshake.judge` accepted. Cancel it when the handshake takes long."""
+        self = cls(pipe, opening, peer, settings, nursery)
+        self._metered = _MeteredPipe(pipe, self, head, settings)
+        request = await wrap_server_stream(
+            nursery,
+            self._metered,
+            message_queue_size=settings.message_queue,
+            max_message_size=settings.max_frame_bytes,
+            receive_buffer_size=settings.receive_bytes,
+        )
+        self._ws = await request.accept(subprotocol=opening.subprotocol)
+        return self
+
+    async def receive(self) -> list[str]:
+        """See `Connection`."""
+        try:
+            messages = [as_text(await self._ws.get_message())]
+        except trio_websocket.ConnectionClosed as closed:
+            raise self._ended(closed) from None
+        # The library has no public way to take what is queued already without waiting for more.
+        queue = self._ws._recv_channel  # noqa: SLF001
+        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            while True:
+                messages.append(as_text(queue.receive_nowait()))
+        self._received += len(messages)
+        return messages
+
+    async def send_many(self, messages: Sequence[bytes | str]) -> None:
+        """See `Connection`. Frames are gathered below the library and written at once."""
+        if self._failed():
+            raise self._over()
+        metered = self._metered
+        try:
+            if len(messages) == 1:
+                await self._ws.send_message(as_text(messages[0]))
+            else:
+                with metered.gathering():
+                    for message in messages:
+                        await self._ws.send_message(as_text(message))
+                await metered.flush()
+        except trio_websocket.ConnectionClosed as closed:
+            raise self._ended(closed) from None
+        except _GONE:
+            raise self._over() from None
+        self._sent += len(messages)
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """See `Connection`."""
+        if not self._failed() and not self._pipe.aborted:
+            with (
+                trio.move_on_after(self._settings.close_s),
+                contextlib.suppress(trio_websocket.ConnectionClosed, *_GONE),
+            ):
+                await self._ws.aclose(code, cut_reason(reason))
+        await self._pipe.aclose()
+
+    async def _ping(self) -> None:
+        """Past the library, which would keep a task waiting for the pong: to the watcher any byte is an answer."""
+        with contextlib.suppress(*_GONE):
+            if self._ws.closed is None:
+                await self._metered.send_all(_PING)
+
+    async def _fail(self, fault: Fault) -> None:
+        await self._metered.fail(fault)
+        with trio.move_on_after(self._settings.close_s):
+            await self._metered.ended.wait()
+        self.abort()
+
+    def _ended(self, closed: trio_websocket.ConnectionClosed) -> Exception:
+        if closed.reason is None:
+            return self._over()
+        return self._over(closed.reason.code, closed.reason.reason or "")
+
+
+class _MeteredPipe(trio.abc.Stream):
+    """What trio-websocket takes for its stream: meters what comes in, gathers what goes out."""
+
+    def __init__(self, pipe: Pipe, owner: TrioWebsocketConnection, head: bytes, settings: ListenSettings) -> None:
+        self._pipe = pipe
+        self._owner = owner
+        self._head: bytes | None = head
+        self._meter = FrameMeter(
+            max_message_bytes=settings.max_frame_bytes,
+            rate=settings.small_frames_per_s,
+            burst=settings.small_frames_burst,
+        )
+        self._lock = trio.Lock()
+        self._gathered: list[bytes] = []
+        self._gatherers = 0
+        self.ended = trio.Event()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Bytes that passed the meter; the end once something did not."""
+        if self._head is not None:  # the request itself, judged already
+            head, self._head = self._head, None
+            await trio.lowlevel.checkpoint()
+            return head
+        owner, meter = self._owner, self._meter
+        if meter.fault is not None or owner._failed():  # noqa: SLF001 - one object in two layers
+            return await self._end()
+        owner._note_reading_again()  # noqa: SLF001
+        try:
+            data = await self._pipe.receive_some(max_bytes)
+        except _GONE:
+            self.ended.set()
+            raise
+        if not data:
+            self.ended.set()
+            return b""
+        if owner._failed():  # noqa: SLF001
+            return await self._end()
+        messages = meter.messages
+        good = meter.feed(data, trio.current_time())
+        owner._note_unfinished(meter.pending, meter.messages != messages)  # noqa: SLF001
+        if good == len(data):
+            return data
+        return data[:good] or await self._end()
+
+    async def _end(self) -> bytes:
+        """Says why, if that was not done, and lets the library believe that the peer is gone."""
+        if self._meter.fault is not None:
+            await self.fail(self._meter.fault)
+        self.ended.set()
+        return b""
+
+    async def fail(self, fault: Fault) -> None:
+        """Writes a close frame past the library, once."""
+        if self._owner._failed():  # noqa: SLF001
+            await trio.lowlevel.checkpoint()
+            return
+        self._owner._fault = fault  # noqa: SLF001
+        payload = fault.code.to_bytes(2, "big") + cut_reason(fault.reason).encode()
+        with contextlib.suppress(*_GONE):
+            async with self._lock:
+                await self._pipe.send_all(bytes((0x88, len(payload))) + payload)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Writes, or keeps until `flush` while somebody gathers."""
+        if self._gatherers:
+            self._gathered.append(bytes(data))
+            await trio.lowlevel.checkpoint()
+            return
+        async with self._lock:
+            if self._owner._failed():  # noqa: SLF001 - after our close frame nothing may follow
+                raise trio.ClosedResourceError
+            await self._pipe.send_all(data)
+
+    @contextlib.contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Inside, writes are kept; whoever leaves calls `flush`."""
+        self._gatherers += 1
+        try:
+            yield
+        except BaseException:
+            self._pipe.abort()  # some frames of this batch may be lost: the stream cannot be used any more
+            raise
+        finally:
+            self._gatherers -= 1
+
+    async def flush(self) -> None:
+        """Writes what was gathered, in order."""
+        data, self._gathered = b"".join(self._gathered), []
+        if data:
+            await self.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Part of trio's interface."""
+        await self._pipe.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """Closes the pipe."""
+        self.ended.set()
+        await self._pipe.aclose()
