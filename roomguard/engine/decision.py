@@ -1,8 +1,8 @@
 """From hits to actions: the one place that de-duplicates, ranks, caps and emits.
 
 Rules only propose. Of what they propose for one user the strongest stands: a kick makes a mute and a warning needless,
-a mute makes a warning needless, a delete stands beside them. Ties go to the longer duration, then to the rule's name, so
-the order of rules cannot matter.
+a mute makes a warning needless, a delete stands beside them. Ties go to the longer duration, then to the rule's name,
+so the order of rules cannot matter.
 """
 
 from __future__ import annotations
