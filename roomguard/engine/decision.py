@@ -165,9 +165,9 @@ def _emit(room: RoomGuard, case: Case, proposal: Proposal, user: str, cluster: s
     kind, rule, now = proposal.kind, proposal.rule, case.now
     if kind == "hold":
         return room.hold(case.event.id, user, rule, now)
-    if kind == "mute" and room.penalties_table.mute_of(user, now) is not None:
+    if kind == "mute" and room.penalties.mute_of(user, now) is not None:
         return []
-    if kind == "kick" and room.penalties_table.kick_of(user, now) is not None:
+    if kind == "kick" and room.penalties.kick_of(user, now) is not None:
         return []
     causes, events = _causes(room, case, rule, user)
     if kind == "delete" and not _newly_deleted(room, user, events):
@@ -281,7 +281,7 @@ def _cluster(room: RoomGuard, case: Case, rule: Rule, alerts: list[Alert]) -> li
 
 def _already_hit(room: RoomGuard, case: Case, rule: Rule, user: str) -> bool:
     """Whether the cluster has nothing left to do about this user."""
-    table, actions = room.penalties_table, rule.settings.action
+    table, actions = room.penalties, rule.settings.action
     if table.kick_of(user, case.now) or ("kick" not in actions and table.mute_of(user, case.now)):
         return True
     record = room.users.get(user)

@@ -51,7 +51,7 @@ class RoomGuard:
 
     __slots__ = (
         "_deadline", "_holds", "_langs", "_undone", "brakes", "grace_until", "host", "lang", "now", "opened", "opening",
-        "penalties_table", "program", "raid_size", "raid_until", "region", "restricted_until", "restriction", "room",
+        "penalties", "program", "raid_size", "raid_until", "region", "restricted_until", "restriction", "room",
         "slots", "staff", "strategy", "strikes", "tags", "tally", "users", "viewers",
     )  # fmt: skip
 
@@ -76,7 +76,7 @@ class RoomGuard:
         self.slots = self.program.new_slots()
         self.viewers: int | None = None
         self.staff: dict[str, None] = {}
-        self.penalties_table = Penalties(caps.penalties)
+        self.penalties = Penalties(caps.penalties)
         self.strikes = Strikes(caps.penalties)
         self.brakes = Brakes()
         self.grace_until = -inf
@@ -128,7 +128,7 @@ class RoomGuard:
 
     def _chat(self, event: ev.Chat, now: float) -> Outcome:
         name = event.user
-        if self.penalties_table and self._swallows(name, now, muted=True):
+        if self.penalties and self._swallows(name, now, muted=True):
             return DROP
         user = self.users.get(name)
         if user is None:
@@ -157,7 +157,7 @@ class RoomGuard:
     def _plain(self, event: Any, now: float) -> Outcome:
         """like, follow, unfollow, share."""
         name = event.user
-        if self.penalties_table and self._swallows(name, now, muted=False):
+        if self.penalties and self._swallows(name, now, muted=False):
             return DROP
         user = self.users.get(name)
         if user is None:
@@ -175,14 +175,14 @@ class RoomGuard:
         return decide(self, Case(kind, event, user, subject, None, fresh, now), hits)
 
     def _join(self, event: ev.Join, now: float) -> Outcome:
-        if self.penalties_table:
-            self.penalties_table.joined(event.user)
+        if self.penalties:
+            self.penalties.joined(event.user)
         return self._plain(event, now)
 
     def _leave(self, event: ev.Leave, now: float) -> Outcome:
         """A leave is never dropped: a kicked user's leaving must be seen. It does not count for one either."""
         name = event.user
-        if self.penalties_table and self._kicked(name, now):
+        if self.penalties and self._kicked(name, now):
             return ALLOW
         user = self.users.get(name)
         if user is None:
@@ -193,7 +193,7 @@ class RoomGuard:
     def _gift(self, event: ev.Gift, now: float) -> Outcome:
         """A streak re-sends itself with a growing total: only what is new counts, only its first event as a gift."""
         name = event.user
-        if self.penalties_table and self._swallows(name, now, muted=False):
+        if self.penalties and self._swallows(name, now, muted=False):
             return DROP
         user = self.users.get(name)
         if user is None:
@@ -213,7 +213,7 @@ class RoomGuard:
 
     def _report(self, event: ev.Report, now: float) -> Outcome:
         """A report counts for its target; nobody reports themselves."""
-        if self.penalties_table and self._swallows(event.user, now, muted=False):
+        if self.penalties and self._swallows(event.user, now, muted=False):
             return DROP
         name = event.target
         if name == event.user:
@@ -235,7 +235,7 @@ class RoomGuard:
             penalty = Penalty(verb, target, until, event.id, now, verb == "kick" and endless)
             self.punish(penalty)
         elif verb in ("unmute", "readmit"):
-            ended = self.penalties_table.end(target, "mute" if verb == "unmute" else "kick")
+            ended = self.penalties.end(target, "mute" if verb == "unmute" else "kick")
             if ended is not None and ended.action is not None:
                 self.strikes.take_back(target)
         return ALLOW
@@ -282,11 +282,11 @@ class RoomGuard:
         """Take an action back: its inverse, and the strike. Safe to repeat."""
         if record.action is None or record.action in self._undone:
             return ALLOW
-        penalty = self.penalties_table.find(record.action)
+        penalty = self.penalties.find(record.action)
         user, kind = record.user, record.kind
         if penalty is None and user is not None and kind in ("mute", "kick"):
             later = (
-                self.penalties_table.mute_of(user, now) if kind == "mute" else self.penalties_table.kick_of(user, now)
+                self.penalties.mute_of(user, now) if kind == "mute" else self.penalties.kick_of(user, now)
             )
             if later is not None:
                 return ALLOW  # what is in force is another decision
@@ -297,7 +297,7 @@ class RoomGuard:
         if action is None:
             return ALLOW
         if penalty is not None:
-            self.penalties_table.end(penalty.user, penalty.kind)
+            self.penalties.end(penalty.user, penalty.kind)
         if user is not None:
             self.strikes.take_back(user)
         if self.restriction is not None and self.restriction.id == record.action:
@@ -306,17 +306,17 @@ class RoomGuard:
 
     # --- what decisions use --------------------------------------------------------------------------------------
 
-    def penalties(self) -> list[Action]:
+    def in_force(self) -> list[Action]:
         """Our penalties and restriction in force now, oldest first, for an edge that takes the room."""
-        self.penalties_table.purge(self.now)
-        actions = self.penalties_table.in_force(self.now)
+        self.penalties.purge(self.now)
+        actions = self.penalties.in_force(self.now)
         if self.restriction is not None and self.restricted_until > self.now:
             actions.append(self.restriction)
         return actions
 
     def punish(self, penalty: Penalty) -> None:
         """Put a penalty in force."""
-        table = self.penalties_table
+        table = self.penalties
         table.purge(self.now)
         before = table.forgotten
         table.add(penalty)
@@ -362,10 +362,10 @@ class RoomGuard:
         return build(self, kind, user, now, None, (event_id,), rule_name=rule_name, reason=reason, events=(event_id,))
 
     def _kicked(self, user: str, now: float) -> bool:
-        return self.penalties_table.kick_of(user, now) is not None
+        return self.penalties.kick_of(user, now) is not None
 
     def _swallows(self, user: str, now: float, *, muted: bool) -> bool:
-        table = self.penalties_table
+        table = self.penalties
         if table.kick_of(user, now) is None and not (muted and table.mute_of(user, now) is not None):
             return False
         self.tally.dropped += 1
@@ -412,7 +412,7 @@ class RoomGuard:
 
     def statistics(self) -> RoomStatistics:
         """The room in numbers."""
-        return RoomStatistics(len(self.users), len(self.penalties_table), len(self.strikes), len(self._holds), self.now)
+        return RoomStatistics(len(self.users), len(self.penalties), len(self.strikes), len(self._holds), self.now)
 
 
 def _joined(first: Outcome, second: Outcome) -> Outcome:

@@ -41,7 +41,7 @@ def dump(room: RoomGuard) -> bytes:
         "fields": fields,
         "users": [[name, *(getattr(user, field) for field in fields)] for name, user in room.users.items()],
         "slots": {name: _dump_slot(getattr(room.slots, name)) for name in vars(room.slots)},
-        "penalties": room.penalties_table.dump(),
+        "penalties": room.penalties.dump(),
         "strikes": room.strikes.dump(),
         "brakes": room.brakes.dump(),
         "grace": _finite(room.grace_until),
@@ -77,7 +77,7 @@ def _load(room: RoomGuard, data: dict[str, Any]) -> None:
     room.users = {row[0]: _user(room.program, dict(zip(fields, row[1:], strict=True))) for row in data["users"]}
     for name, content in data["slots"].items():
         _load_slot(room.slots, name, content)
-    room.penalties_table.load(data["penalties"])
+    room.penalties.load(data["penalties"])
     room.strikes.load(data["strikes"])
     room.brakes.load(data["brakes"])
     room.grace_until = _or(data["grace"], -inf)
@@ -129,7 +129,7 @@ def move(room: RoomGuard, program: Program) -> None:
     room.program = program
     room.strategy = program.strategy_for(room.tags, room.lang, room.region)
     caps = program.settings.caps
-    room.penalties_table.cap = room.strikes.cap = caps.penalties
+    room.penalties.cap = room.strikes.cap = caps.penalties
     old_slots, room.slots = room.slots, program.new_slots()
     for name in vars(room.slots):
         if hasattr(old_slots, name):
