@@ -1,0 +1,100 @@
+"""`check` and `features`: what is configured, and what can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from roomguard.cli.common import EXIT_CONFIG, config_option, config_path, configured, show
+
+if TYPE_CHECKING:
+    from roomguard.configure import Configuration
+    from roomguard.errors import ConfigProblem
+
+
+@click.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
+def check(config: Path | None, flags: tuple[str, ...], *, as_json: bool) -> None:
+    """Check a configuration: every error at once, as FILE:LINE: KEY: MESSAGE on stderr. Opens no port.
+
+    \b
+    Exit code: 0 it can be used, 1 it has errors, 2 wrong usage.
+      python3 -m roomguard check
+      python3 -m roomguard check --config new.toml --set mode=shadow
+      python3 -m roomguard check --json | jq .problems
+    """
+    from roomguard.configure import configure
+    from roomguard.errors import ConfigError
+
+    path = config_path(config)
+    try:
+        configuration = configure(path, flags, os.environ)
+    except ConfigError as error:
+        if as_json:
+            problems = [_plain(problem) for problem in error.problems]
+            click.echo(json.dumps({"ok": False, "file": str(path), "problems": problems}, ensure_ascii=False))
+        else:
+            show(error)
+        sys.exit(EXIT_CONFIG)
+    if as_json:
+        found = {"ok": True, "file": str(path), "config": configuration.program.version, "problems": []}
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        click.echo(f"{path}: {_summary(configuration)}")
+
+
+def _plain(problem: ConfigProblem) -> dict[str, str | int | None]:
+    return {"file": problem.file, "line": problem.line, "key": problem.key, "message": problem.message}
+
+
+def _summary(configuration: Configuration) -> str:
+    """One line an operator can read over the phone."""
+    engine = configuration.settings.engine
+    modes = [rule.mode for rule in engine.rules]
+    counted = ", ".join(f"{modes.count(mode)} {mode}" for mode in ("enforce", "shadow", "off") if mode in modes)
+    return (
+        f"fine. mode {engine.mode}, {len(modes)} rules ({counted or 'nothing is judged'}), "
+        f"{len(engine.limits)} limits, {len(engine.features)} features, version {configuration.program.version}"
+    )
+
+
+@click.command()
+@config_option
+@click.argument("words", nargs=-1)
+def features(config: Path | None, flags: tuple[str, ...], words: tuple[str, ...]) -> None:
+    """List what rules can ask for: name, kind, unit, meaning, and on which events. WORDS narrow the list down.
+
+    \b
+      python3 -m roomguard features
+      python3 -m roomguard features gift
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    program = configured(config, flags).program
+    declared = configured(config, flags).settings.engine.features
+    table = Table("name", "kind", "unit", "meaning", "on", box=None, pad_edge=False)
+    rows = [
+        (entry.symbol.name, entry.symbol.kind.name.lower(), entry.unit, entry.meaning, _kinds(entry.events))
+        for entry in program.catalogue.entries.values()
+    ]
+    rows += [
+        (name, feature.kind, "", feature.comment or f"declared, {feature.window_s:g} s", _kinds(feature.events))
+        for name, feature in declared.items()
+    ]
+    for row in rows:
+        if all(any(word.lower() in cell.lower() for cell in row) for word in words):
+            table.add_row(*row)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def _kinds(events: tuple[str, ...]) -> str:
+    from roomguard.engine.features import JUDGED_KINDS
+
+    return "all" if set(events) == set(JUDGED_KINDS) else ", ".join(events)
