@@ -5,11 +5,23 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any, get_args
 
+import attrs
+import msgspec
+import pytest
+
+from roomguard import wire
 from roomguard.configure import configure
 from roomguard.engine.room import RoomGuard
+from roomguard.model import actions as model_actions, events
 from roomguard.model.actions import encode_halves, join
 from roomguard.model.events import Chat
+from roomguard.runtime.settings_listen import ListenSettings
+from roomguard.runtime.settings_rooms import RoomSettings
+from roomguard.runtime.tickets import RejectCode
+from roomguard.store.settings import BusSettings
+from tests.test_asyncapi import SCHEMAS, keys_fit
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -43,3 +55,118 @@ def test_the_story_of_the_concepts_page_happens(tmp_path: Path) -> None:
     assert {key: made[key] for key in made if key not in differs} == {
         key: shown[key] for key in shown if key not in differs
     }
+
+
+def tables(page: str, *heads: str) -> list[list[str]]:
+    """The rows of the table whose first columns are called `heads`, cells without backticks."""
+    rows: list[list[str]] = []
+    inside = False
+    for line in (DOCS / page).read_text(encoding="utf-8").splitlines():
+        cells = re.split(r"\s*\|\s*", line.strip())[1:-1] if line.startswith("|") else []
+        if not cells:
+            inside = False
+        elif [cell.replace("`", "") for cell in cells[: len(heads)]] == list(heads):
+            inside = True
+        elif inside and not set(cells[0]) <= {"-"}:
+            rows.append(cells)
+    assert rows, f"{page} has no table {heads}"
+    return rows
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`(\w+)`", cell)
+
+
+@pytest.mark.parametrize("text", blocks("protocol.md", "json"))
+def test_a_message_on_the_protocol_page_is_one(text: str) -> None:
+    """What the page shows of an edge decodes; what it shows of the guard has the described fields."""
+    message: dict[str, Any] = json.loads(text)
+    kind = message["type"]
+    if kind in {"events", "enforced"}:
+        wire.FrameDecoder().decode(text)
+    elif kind == "ack" and "offset" in message:
+        wire.decode_consumer(text)
+    else:
+        keys_fit(message, SCHEMAS[f"{kind}_frame"])
+
+
+def test_the_protocol_page_lists_every_kind_of_event() -> None:
+    """Kinds, and the fields each needs and may have, are those of the model."""
+    said: dict[str, tuple[set[str], set[str]]] = {}
+    for kinds, needed, optional, *_ in tables("protocol.md", "kind", "required besides"):
+        for kind in names(kinds):
+            said[kind] = (set(names(needed)), set(names(optional)))
+
+    common = {"id", "ts", "room", "who", "user"}
+    meant: dict[str, tuple[set[str], set[str]]] = {}
+    for struct in get_args(events.AnyEvent):
+        own = [field for field in msgspec.structs.fields(struct) if field.name not in common]
+        meant[struct.__struct_config__.tag] = (
+            {field.name for field in own if field.required},
+            {field.name for field in own if not field.required},
+        )
+    assert said == meant
+
+
+def test_the_protocol_page_lists_what_may_be_known_of_a_user() -> None:
+    """Nothing an edge could tell is left unsaid."""
+    said = [name for row in tables("protocol.md", "who") for name in names(row[0])]
+
+    assert said == [field.name for field in msgspec.structs.fields(events.Who)]
+
+
+def test_the_protocol_page_lists_the_kinds_of_action_and_their_fields() -> None:
+    """Every kind stands with its inverse, every field with its meaning."""
+    rows = tables("protocol.md", "kind", "do", "taken back by")
+    inverses = {names(row[0])[0]: (names(row[2]) or [None])[0] if len(row) > 2 else None for row in rows}
+    fields = {name for row in tables("protocol.md", "field", "meaning") for name in names(row[0])}
+
+    for kind in get_args(model_actions.ActionKind):
+        assert kind in inverses or kind in inverses.values(), kind
+    assert {kind: back for kind, back in inverses.items() if back} == dict(model_actions.INVERSES)
+    assert {field.name for field in attrs.fields(model_actions.Action)} <= fields
+
+
+def test_the_protocol_page_lists_why_an_event_is_refused() -> None:
+    """The page, the machine-readable page and the code name the same codes."""
+    said = [names(row[0])[0] for row in tables("protocol.md", "code", "the event", "do")]
+
+    assert said == SCHEMAS["rejection"]["properties"]["code"]["enum"]
+    assert set(said) == {"bad_event", "missing_field", "bad_field", "wrong_room", *get_args(RejectCode)}
+
+
+def test_the_protocol_page_lists_every_control_record() -> None:
+    """Types and fields of control records are those of the model."""
+    rows = {names(row[0])[0]: set(names(row[1])) for row in tables("protocol.md", "type", "fields", "meaning")}
+    model = {field.name: field for field in msgspec.structs.fields(events.Control)}
+    types = get_args(model["type"].type)
+
+    assert set(rows) == set(types)
+    assert set().union(*rows.values()) == set(model) - {"type", "room", "ts"}
+
+
+def test_the_protocol_page_knows_the_limits() -> None:
+    """The defaults on the page are the defaults in the code."""
+    said = {row[0]: f"{row[1]} -> {row[2]}" for row in tables("protocol.md", "limit", "default", "beyond it")}
+    listen, rooms, bus = ListenSettings(), RoomSettings(), BusSettings()
+    expected = {
+        "bytes of a message": f"{listen.max_frame_bytes // 2**20} MiB",
+        "events of a frame": f"{listen.max_events:,}",
+        "frames without an ack": f"{listen.max_unacked} a connection",
+        "rooms of a connection": f"{listen.max_rooms_per_connection:,}",
+        "rooms of a guard": f"{rooms.max_rooms:,}",
+        "events waiting in a room": f"{rooms.mailbox_events:,}",
+        "time to judge an event": f"{rooms.decide_within_s:g} s; {rooms.gate_within_s * 1000:g} ms if gated",
+        "bytes waiting to go out on a connection": f"{listen.outbox_bytes // 2**20} MiB",
+        "time for one message from first to last byte": f"{listen.message_s:g} s",
+        "time for you to take what was sent": f"{listen.send_s:g} s",
+        f"silence after a ping (one every {listen.ping_s:g} s)": f"{listen.pong_s:g} s",
+        "fragments and control frames under 256 bytes": (
+            f"{listen.small_frames_per_s:g} a second, {listen.small_frames_burst:,} at once"
+        ),
+        "connections": f"{listen.connections:,}, of them {listen.connections_per_peer} from one address",
+        "sessions": f"{listen.max_sessions:,}, each for {listen.session_ttl_s / 60:g} minutes",
+        "repeats of an action": f"{bus.resend_times}, one every {bus.resend_every_s:g} s",
+    }
+    for limit, value in expected.items():
+        assert value in said[limit], limit

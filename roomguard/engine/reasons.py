@@ -16,7 +16,7 @@ import attrs
 
 from roomguard.engine.reason_texts import LANGUAGES, Language, Unit
 
-Nature = Literal["conduct", "process"]
+Nature = Literal["cause", "decision"]
 
 GENERIC = "rule"
 FALLBACK_LANGUAGE = "en"
@@ -27,7 +27,7 @@ MAX_TAGS = 1_024
 MAX_DURATIONS = 4_096
 """Durations a language keeps in words; further ones are worded anew each time."""
 
-_PROCESS = frozenset({"canary", "human", "undo", "appeal_accepted", "expired", "hold", "fail_mode", "new_account"})
+_DECISIONS = frozenset({"canary", "human", "undo", "appeal_accepted", "expired", "fail_mode"})
 _GIVES_BACK = frozenset({"release", "unmute", "readmit", "restore", "lift"})
 _SAYS_RETRY = frozenset({"kick", "delete", "warn"})
 _UNITS: tuple[tuple[int, Unit], ...] = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
@@ -37,7 +37,8 @@ _LONGEST_S = 3_650 * 86_400.0
 
 @attrs.frozen
 class Reason:
-    """A reason code. `phrase` says it in English; `process` reasons tell of a decision, not of what a viewer did."""
+    """A reason code. `phrase` says it in English. A `cause` is what an action answers to, and stays its reason when the
+    action is taken back; a `decision` is a reason of its own, also for taking back."""
 
     code: str
     phrase: str
@@ -63,7 +64,7 @@ MODES: tuple[str, ...] = tuple(
 
 REASONS: Mapping[str, Reason] = MappingProxyType(
     {
-        code: Reason(code, phrase, "process" if code in _PROCESS else "conduct")
+        code: Reason(code, phrase, "decision" if code in _DECISIONS else "cause")
         for code, phrase in LANGUAGES[FALLBACK_LANGUAGE].reasons.items()
     }
 )
@@ -112,7 +113,7 @@ class _Catalogue:
     def _build(self, frame: str, code: str, phrase: str) -> _Text:
         language = self._language
         kind = frame.partition(".")[0]
-        earlier = kind in _GIVES_BACK and code not in _PROCESS
+        earlier = kind in _GIVES_BACK and code not in _DECISIONS
         why = (language.because_earlier if earlier else language.because).replace("{why}", phrase)
         said = language.space.join((language.frames[frame], why))
         plain = said.replace("{for}", language.for_now)

@@ -224,6 +224,15 @@ def test_what_is_unknown_still_gets_a_text() -> None:
     assert Reasons().message("raid", "restrict", "en", mode="sideways") == message("raid", "restrict", "en")
 
 
+def test_a_released_message_is_told_why_it_was_held() -> None:
+    """What led to a hold is an earlier reason by the time the message is shown."""
+    assert message("hold", "release", "en") == (
+        "Your message is visible now. The earlier reason was: the message has to be checked first."
+    )
+    assert "could not be finished" in message("fail_mode", "release", "en")
+    assert "earlier" not in message("fail_mode", "release", "en")
+
+
 def test_taking_back_names_the_earlier_reason() -> None:
     """A viewer who may chat again must not read it as a new reproach."""
     assert message("flood", "unmute", "en") == (

@@ -21,7 +21,7 @@ LANGUAGE = Language(
     new_accounts_only="Cela ne concerne que les nouveaux comptes.",
     frames={
         "mute": "Vous ne pouvez pas écrire dans ce salon{for}.",
-        "kick": "Vous avez été retiré de ce salon.",
+        "kick": "Votre accès à ce salon a été retiré.",
         "delete": "Votre message a été masqué.",
         "warn": "Merci de respecter les règles de ce salon.",
         "hold": "Votre message est en attente de vérification.",

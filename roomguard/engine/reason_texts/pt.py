@@ -21,7 +21,7 @@ LANGUAGE = Language(
     new_accounts_only="Isso vale apenas para contas novas.",
     frames={
         "mute": "Você não pode escrever nesta sala{for}.",
-        "kick": "Você foi retirado desta sala.",
+        "kick": "Seu acesso a esta sala foi encerrado.",
         "delete": "Sua mensagem foi ocultada.",
         "warn": "Por favor, respeite as regras desta sala.",
         "hold": "Sua mensagem aguarda verificação.",
