@@ -37,8 +37,11 @@ _LONGEST_S = 3_650 * 86_400.0
 
 @attrs.frozen
 class Reason:
-    """A reason code. `phrase` says it in English. A `cause` is what an action answers to, and stays its reason when the
-    action is taken back; a `decision` is a reason of its own, also for taking back."""
+    """A reason code; `phrase` says it in English.
+
+    A `cause` is what an action answers to, and stays its reason when the action is taken back; a `decision` is a
+    reason of its own, also for taking back.
+    """
 
     code: str
     phrase: str
