@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +27,9 @@ from roomguard.store.schema import State
 from roomguard.store.settings import BusSettings
 
 T = TypeVar("T")
+_PAGE = 4096
 _CHECKPOINT_BYTES = 4 * 2**20
+"""Size of the log, about, at which it is folded into the file. Smaller than the reserve by default."""
 _DAY = 86_400.0
 
 # Whole batches in few statements: sqlite3 lets go of the interpreter lock around each step, and getting it back beside
@@ -86,6 +88,7 @@ class Journal:
         self._failed: JournalFailed | None = None
         self._counters = _Counters()
         self._unsynced = 0
+        self._wall = 0.0
         folder = Path(settings.data_dir)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / "journal.db"
@@ -132,6 +135,7 @@ class Journal:
             JournalStalled: the disk is full or the file is locked; nothing was written, try again later.
             JournalFailed: the disk failed, now or earlier; nothing may be acknowledged any more.
         """
+        self._wall = wall
         return self._write(lambda db, state: self._append(db, state, drafts, wall, acks or {}, ended))
 
     def save_snapshots(self, snapshots: Mapping[str, bytes], wall: float) -> None:
@@ -159,6 +163,7 @@ class Journal:
 
         Penalties in force at `now` (Unix seconds) stay whatever their age. Raises as `append` does.
         """
+        self._wall = now
         self._reserve.take()
         return self._write(lambda db, state: self._prune(db, state, now))
 
@@ -191,6 +196,7 @@ class Journal:
             self._counters.stalls += 1
             if not stalled.full or not self._reserve.give():
                 raise
+            self._make_space()
             return self._attempt(change)
 
     def _attempt(self, change: Callable[[sqlite3.Connection, State], tuple[T, State]]) -> T:
@@ -243,6 +249,20 @@ class Journal:
             self._counters.stalls += 1
         self._counters.checkpoints += 1
 
+    def _make_space(self) -> None:
+        """The reserve is spent: drop the oldest actions, so that what comes fits into what the file already has."""
+        with suppress(JournalStalled):
+            while self._short_of_space and self._attempt(lambda db, state: self._prune(db, state, self._wall)):
+                self._checkpoint()
+
+    @property
+    def _short_of_space(self) -> bool:
+        """Whether the disk was full and the file itself has no more room than the reserve had."""
+        if self._reserve.held or not self._settings.reserve_bytes:
+            return False
+        free, size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+        return bool(free * size < self._settings.reserve_bytes)
+
     # What is written ----------------------------------------------------------------------------------------------
 
     def _append(
@@ -273,41 +293,39 @@ class Journal:
         self._counters.actions += len(rows)
         self._counters.repeats += len(drafts) - len(rows)
         written = sum(row.size for row in rows)
-        self._unsynced += written
+        self._unsynced += written + _PAGE * (3 + len(rows))  # counters, actions, consumers; a page of ids an action
         return offsets, attrs.evolve(state, last_offset=last, bytes=state.bytes + written)
 
     def _prune(self, db: sqlite3.Connection, state: State, now: float) -> tuple[bool, State]:
         settings = self._settings
-        upto = self._prunable(db, state, now)
+        wanted = {
+            "pruned_to": state.pruned_to,
+            "limit": settings.prune_actions,
+            "now": now,
+            "open_kick_s": settings.open_kick_s,
+        }
         found = db.execute(
-            f"SELECT * FROM actions WHERE offset <= :upto AND NOT ({IN_FORCE}) LIMIT :limit",  # noqa: S608
-            {"upto": upto, "limit": settings.prune_actions, "now": now, "open_kick_s": settings.open_kick_s},
+            f"SELECT * FROM actions WHERE offset > :pruned_to AND NOT ({IN_FORCE}) ORDER BY offset LIMIT :limit",  # noqa: S608
+            wanted,
         )
         going = [checked(row) for row in found]
+        if state.bytes <= settings.keep_bytes and not self._short_of_space:
+            old = now - settings.keep_days * _DAY
+            going = list(takewhile(lambda record: record.wall < old, going))
+        upto = going[-1].offset if going else state.pruned_to
+        found = db.execute(
+            f"SELECT * FROM actions WHERE offset <= :pruned_to AND NOT ({IN_FORCE}) LIMIT :limit",  # noqa: S608
+            wanted,
+        )
+        going += [checked(row) for row in found]
         db.executemany("DELETE FROM actions WHERE offset = ?", [(record.offset,) for record in going])
         db.executemany("DELETE FROM ended WHERE id = ?", [(record.id,) for record in going])
         db.execute("DELETE FROM consumers WHERE seen < ?", (now - settings.consumer_days * _DAY,))
-        extra = max(0, db.execute("SELECT count(*) FROM snapshots").fetchone()[0] - settings.snapshot_rooms)
-        old = db.execute(
-            "DELETE FROM snapshots WHERE room IN (SELECT room FROM snapshots WHERE updated < ? LIMIT ?) "
-            "OR room IN (SELECT room FROM snapshots ORDER BY updated LIMIT ?)",
-            (now - settings.snapshot_days * _DAY, settings.prune_actions, min(extra, settings.prune_actions)),
-        ).rowcount
+        rooms = _prunable_rooms(db, settings, now)
+        db.executemany("DELETE FROM snapshots WHERE room = ?", rooms)
         self._counters.pruned += len(going)
-        more = len(going) == settings.prune_actions or upto > state.pruned_to or old >= settings.prune_actions
+        more = max(len(going), len(rooms)) >= settings.prune_actions
         return more, attrs.evolve(state, pruned_to=upto, bytes=state.bytes - sum(record.size for record in going))
-
-    def _prunable(self, db: sqlite3.Connection, state: State, now: float) -> int:
-        """Up to which offset the next few actions may go: all of them while there are too many bytes, else the old."""
-        settings = self._settings
-        upto = min(state.last_offset, state.pruned_to + settings.prune_actions)
-        if state.bytes > settings.keep_bytes:
-            return upto
-        young = db.execute(
-            "SELECT offset FROM actions WHERE offset > ? AND offset <= ? AND wall >= ? ORDER BY offset LIMIT 1",
-            (state.pruned_to, upto, now - settings.keep_days * _DAY),
-        ).fetchone()
-        return upto if young is None else int(young[0]) - 1
 
 
 def _open(path: Path, acknowledged: int) -> tuple[sqlite3.Connection, State]:
@@ -338,6 +356,16 @@ def _offsets_of(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, int]:
     return dict(
         db.execute("SELECT id, offset FROM actions WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
     )
+
+
+def _prunable_rooms(db: sqlite3.Connection, settings: BusSettings, now: float) -> list[tuple[str]]:
+    """A few rooms put aside too long ago, or the oldest of too many."""
+    extra = db.execute("SELECT count(*) FROM snapshots").fetchone()[0] - settings.snapshot_rooms
+    return db.execute(
+        "SELECT room FROM snapshots WHERE updated < ? UNION SELECT * FROM "
+        "(SELECT room FROM snapshots ORDER BY updated LIMIT ?) LIMIT ?",
+        (now - settings.snapshot_days * _DAY, max(0, extra), settings.prune_actions),
+    ).fetchall()
 
 
 def _insert(db: sqlite3.Connection, rows: Sequence[Stored]) -> None:

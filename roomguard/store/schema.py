@@ -106,6 +106,7 @@ def create(db: sqlite3.Connection, folder: Path) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION}")
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that a lost log later cannot make it look like another file
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)  # the file's name must survive a power cut as well as what is in it

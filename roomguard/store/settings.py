@@ -35,7 +35,8 @@ class BusSettings:
     prune_every_s: float = attrs.field(default=60.0, validator=_at_least(0.1))
     """Seconds between looks for actions to drop."""
     reserve_bytes: int = attrs.field(default=8 * 2**20, validator=_at_least(0))
-    """Size of a file given back to the disk when it is full, so that the guard can go on and tidy up."""
+    """Size of a file given back to the disk when it is full, so that the oldest actions can be dropped and the newest
+    kept. Where that is not enough, all actions being penalties in force, they wait in memory until there is space."""
     full_retry_s: float = attrs.field(default=1.0, validator=_at_least(0.01))
     """Seconds between tries while the disk is full."""
     snapshot_rooms: int = attrs.field(default=100_000, validator=_at_least(1))
