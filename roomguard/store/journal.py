@@ -89,6 +89,7 @@ class Journal:
         self._counters = _Counters()
         self._unsynced = 0
         self._wall = 0.0
+        self._low = False  # the disk was full, and the reserve could not be set aside again
         folder = Path(settings.data_dir)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / "journal.db"
@@ -164,7 +165,7 @@ class Journal:
         Penalties in force at `now` (Unix seconds) stay whatever their age. Raises as `append` does.
         """
         self._wall = now
-        self._reserve.take()
+        self._low = not self._reserve.take() and self._low
         return self._write(lambda db, state: self._prune(db, state, now))
 
     def statistics(self) -> JournalStatistics:
@@ -190,12 +191,15 @@ class Journal:
     # The one way to write -----------------------------------------------------------------------------------------
 
     def _write(self, change: Callable[[sqlite3.Connection, State], tuple[T, State]]) -> T:
+        if self._low:
+            self._make_space()
         try:
             return self._attempt(change)
         except JournalStalled as stalled:
             self._counters.stalls += 1
             if not stalled.full or not self._reserve.give():
                 raise
+            self._low = True
             self._make_space()
             return self._attempt(change)
 
@@ -257,8 +261,8 @@ class Journal:
 
     @property
     def _short_of_space(self) -> bool:
-        """Whether the disk was full and the file itself has no more room than the reserve had."""
-        if self._reserve.held or not self._settings.reserve_bytes:
+        """Whether the disk was full and the file itself has less room left than the reserve had."""
+        if not self._low:
             return False
         free, size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
         return bool(free * size < self._settings.reserve_bytes)
