@@ -26,6 +26,8 @@ SETTLE_S = 0.1
 """A file must look the same twice this far apart before it is read: an editor may be in the middle of writing it."""
 SETTLE_MOST_S = 5.0
 """A file that never comes to rest is read after this."""
+LOOK_MS = 1_000
+"""The file is looked at this often without any notice, milliseconds: some file systems send none."""
 RETRY_S = 5.0
 """Pause before a directory that could not be watched is tried again; the file is looked at then, too."""
 
@@ -159,7 +161,15 @@ class Reloader(Generic[T]):
         """Look at each change in the file's folders; return when the file has come to live in another one."""
         folders = _folders(file)
         async with _stopping() as stop:
-            changes = awatch(*folders, watch_filter=None, debounce=100, stop_event=stop, recursive=False)
+            changes = awatch(
+                *folders,
+                watch_filter=None,
+                debounce=100,
+                stop_event=stop,
+                recursive=False,
+                rust_timeout=LOOK_MS,
+                yield_on_timeout=True,
+            )
             async with aclosing(changes):
                 async for _ in changes:
                     await self._look(file)
