@@ -49,6 +49,13 @@ def _count(low: int, high: int) -> Any:
     return parse
 
 
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text}: expected KEY=VALUE, as in listen.backend=sansio")
+    return key, value
+
+
 def is_loopback(url: str) -> bool:
     """Does the URL name this machine by a loopback address, or as localhost?"""
     host = urlsplit(url).hostname or ""
@@ -91,6 +98,9 @@ def parser() -> argparse.ArgumentParser:
     target.add_argument("--guard-pid", type=int, help="with --url: whose CPU and memory to read")
     target.add_argument("--config", type=Path, help="for the guard that is started")
     target.add_argument("--data", type=Path, help="its data folder; a temporary one by default")
+    target.add_argument(
+        "--set", type=_setting, action="append", default=[], metavar="KEY=VALUE", help="a setting above its file"
+    )
     target.add_argument("--pin", action="store_true", help="the guard on core 0, the generator on core 1")
     target.add_argument("--i-own-this-server", action="store_true", help="allow a target that is not this machine")
     out = top.add_argument_group("output")
@@ -153,6 +163,7 @@ def options(arguments: Sequence[str] | None = None) -> Options:
             guard_pid=args.guard_pid,
             config=args.config,
             data=args.data,
+            settings=tuple(args.set),
             pin=args.pin,
         ),
         limits=Limits(**{field.name: getattr(args, field.name) for field in attrs.fields(Limits)}),

@@ -59,6 +59,8 @@ class Target:
     config: Path | None = None
     data: Path | None = None
     """Where our own guard keeps its journal; None is a temporary folder."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Settings of our guard above its file, as key and value."""
     pin: bool = False
     """Our guard on core 0, this process on core 1."""
 

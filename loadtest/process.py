@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -56,6 +57,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Our environment with settings of a guard in it: `listen.port` becomes ROOMGUARD_LISTEN__PORT.
+
+    Its admin port is any free one, so that it gets along with a guard that runs already. It runs on our interpreter,
+    which has all it needs, so it must not go and make an environment of its own.
+    """
+    named = {"admin.port": "0", "no_bootstrap": "1", **settings}
+    return {**os.environ, **{f"ROOMGUARD_{key.upper().replace('.', '__')}": value for key, value in named.items()}}
+
+
 class GuardProcess:
     """`roomguard serve` as a child. It speaks to us only through its socket and what it prints."""
 
@@ -67,8 +78,10 @@ class GuardProcess:
         self._reader: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, config: Path | None, data: Path, *, pin: bool) -> GuardProcess:
-        """Start it and wait until it says where it listens.
+    async def start(
+        cls, config: Path | None, data: Path, *, settings: Mapping[str, str] | None = None, pin: bool = False
+    ) -> GuardProcess:
+        """Start it and wait until it says where it listens. `settings` stand above its file.
 
         Raises:
             GuardFailed: it ended or said nothing of the kind within half a minute; carries what it printed.
@@ -78,7 +91,11 @@ class GuardProcess:
         if config is not None:
             command += ["--config", str(config)]
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environment(settings or {}),
         )
         if pin:
             os.sched_setaffinity(process.pid, {0})

@@ -1,0 +1,127 @@
+"""The frames every target gets: made beforehand, masked, in chunks ready to be written."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import msgspec
+from websockets.frames import Frame, Opcode
+
+from loadtest.attacks import plan_attacks
+from loadtest.options import Load
+from loadtest.recording import RecordingError, read
+from loadtest.rooms import plan_rooms, split
+from loadtest.stream import LiveStream, live_streams
+
+EVENT_RATE = 5_000.0
+"""Events a second of event time. A saturated target takes them faster; `ts` keep the pace of people."""
+
+CHUNK = 64 * 1024
+"""Bytes written at once: several frames a read, the best case for every target."""
+
+
+@attrs.frozen
+class Lane:
+    """What one connection sends: chunks of whole frames, and how many events each holds."""
+
+    chunks: tuple[bytes, ...]
+    events: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """All events."""
+        return sum(self.events)
+
+
+@attrs.frozen
+class Workload:
+    """Frames for all connections, in two parts: one to warm up, one to measure. `seq` runs through both."""
+
+    batch: int
+    warm: tuple[Lane, ...]
+    measured: tuple[Lane, ...]
+
+
+def build(events: int, batch: int, *, connections: int = 8, rooms: int = 5_000, seed: int = 7) -> Workload:
+    """`events` to measure after a tenth as many to warm up; mixed traffic, rooms dealt out to connections."""
+    whole = events + events // 10
+    load = Load(
+        rooms=rooms,
+        edges=connections,
+        rate=EVENT_RATE,
+        seconds=whole / EVENT_RATE,
+        batch=batch,
+        linger=1e9,
+        seed=seed,
+    )
+    planned = plan_rooms(load)
+    parts = split(planned, connections)
+    streams = live_streams(load, [part for part in parts if part], plan_attacks(load, planned))
+    now = time.time()
+    lanes = [_lanes(stream, now, events / whole) for stream in streams]
+    return Workload(batch, tuple(warm for warm, _ in lanes), tuple(measured for _, measured in lanes))
+
+
+def recorded(path: Path, events: int, batch: int, *, connections: int = 8) -> Workload:
+    """The first events of a recording instead, `ts` as recorded, rooms dealt out to connections in turn.
+
+    Raises:
+        RecordingError: it cannot be used, or holds less than `events` and a tenth of them.
+        OSError: it cannot be read.
+    """
+    whole = events + events // 10
+    rooms: dict[str, int] = {}
+    dealt: list[list[str]] = [[] for _ in range(connections)]
+    lines = list(itertools.islice(read(path, Counter()), whole))
+    if len(lines) < whole:
+        raise RecordingError(f"{path}: {len(lines):,} events, {whole:,} are needed")
+    for line in lines:
+        dealt[rooms.setdefault(line.room, len(rooms) % connections)].append(msgspec.json.encode(line.event).decode())
+    lanes = [
+        _cut([part[at : at + batch] for at in range(0, len(part), batch)], events / whole) for part in dealt if part
+    ]
+    return Workload(batch, tuple(warm for warm, _ in lanes), tuple(measured for _, measured in lanes))
+
+
+def _lanes(stream: LiveStream, now: float, measured_share: float) -> tuple[Lane, Lane]:
+    made = [stream.make(index, 0.0, now) for index in range(stream.frames)]
+    return _cut_encoded([(frame.events, frame.count) for frame in made], measured_share)
+
+
+def _cut(frames: Sequence[Sequence[str]], measured_share: float) -> tuple[Lane, Lane]:
+    return _cut_encoded([(",".join(events), len(events)) for events in frames], measured_share)
+
+
+def _cut_encoded(frames: Sequence[tuple[str, int]], measured_share: float) -> tuple[Lane, Lane]:
+    """The frames of one connection as warm-up and measured lane."""
+    payloads = [
+        Frame(Opcode.TEXT, f'{{"type":"events","seq":{seq},"events":[{events}]}}'.encode()).serialize(mask=True)
+        for seq, (events, _) in enumerate(frames, 1)
+    ]
+    counts = [count for _, count in frames]
+    cut = max(1, round(len(frames) * (1 - measured_share)))
+    return _lane(payloads[:cut], counts[:cut]), _lane(payloads[cut:], counts[cut:])
+
+
+def _lane(payloads: Sequence[bytes], counts: Sequence[int]) -> Lane:
+    chunks: list[bytes] = []
+    events: list[int] = []
+    gathered: list[bytes] = []
+    size = held = 0
+    for payload, count in zip(payloads, counts, strict=True):
+        gathered.append(payload)
+        size += len(payload)
+        held += count
+        if size >= CHUNK:
+            chunks.append(b"".join(gathered))
+            events.append(held)
+            gathered, size, held = [], 0, 0
+    if gathered:
+        chunks.append(b"".join(gathered))
+        events.append(held)
+    return Lane(tuple(chunks), tuple(events))
