@@ -40,25 +40,26 @@ class Penalties:
     At `cap` the one that ends first is forgotten and counted in `forgotten`.
     """
 
-    __slots__ = ("_by_end", "_kicks", "_mutes", "cap", "forgotten")
+    __slots__ = ("_by_end", "cap", "forgotten", "kicks", "mutes")
 
     def __init__(self, cap: int) -> None:
         self.cap = cap
         self.forgotten = 0
-        self._mutes: dict[str, Penalty] = {}
-        self._kicks: dict[str, Penalty] = {}
+        # Read by the room for every event: a look into an empty dict is the usual case.
+        self.mutes: dict[str, Penalty] = {}
+        self.kicks: dict[str, Penalty] = {}
         # (end, kind, user); entries of a replaced penalty stay until their end and are skipped then.
         self._by_end: SortedList[tuple[float, str, str]] | None = None
 
     def __len__(self) -> int:
-        return len(self._mutes) + len(self._kicks)
+        return len(self.mutes) + len(self.kicks)
 
     def __iter__(self) -> Iterator[Penalty]:
-        yield from self._mutes.values()
-        yield from self._kicks.values()
+        yield from self.mutes.values()
+        yield from self.kicks.values()
 
     def _table(self, kind: str) -> dict[str, Penalty]:
-        return self._kicks if kind == "kick" else self._mutes
+        return self.kicks if kind == "kick" else self.mutes
 
     def add(self, penalty: Penalty) -> None:
         """Put a penalty in force. A longer one of the same kind already in force stays."""
@@ -93,12 +94,12 @@ class Penalties:
 
     def mute_of(self, user: str, now: float) -> Penalty | None:
         """The mute in force on a user, or None."""
-        penalty = self._mutes.get(user)
+        penalty = self.mutes.get(user)
         return penalty if penalty is not None and penalty.until > now else None
 
     def kick_of(self, user: str, now: float) -> Penalty | None:
         """The kick in force on a user, or None."""
-        penalty = self._kicks.get(user)
+        penalty = self.kicks.get(user)
         return penalty if penalty is not None and penalty.until > now else None
 
     def end(self, user: str, kind: str) -> Penalty | None:
@@ -110,7 +111,7 @@ class Penalties:
 
     def joined(self, user: str) -> None:
         """The user came back: a kick without an end is over."""
-        penalty = self._kicks.get(user)
+        penalty = self.kicks.get(user)
         if penalty is not None and penalty.until_join:
             self.end(user, "kick")
 

@@ -50,21 +50,29 @@ class RoomGuard:
     """One room. `tally` may be shared with other rooms; it is written, never read."""
 
     __slots__ = (
-        "_deadline", "_holds", "_langs", "_undone", "brakes", "grace_until", "host", "lang", "now", "opened", "opening",
-        "penalties", "program", "raid_size", "raid_until", "region", "restricted_until", "restriction", "room",
-        "slots", "staff", "strategy", "strikes", "tags", "tally", "users", "viewers",
+        "_causes", "_deadline", "_facts", "_holds", "_steps", "_undone", "brakes", "grace_until", "host", "lang", "now",
+        "opened", "opening", "penalties", "program", "raid_size", "raid_until", "region", "restricted_until",
+        "restriction", "room", "slots", "staff", "strategy", "strikes", "tags", "tally", "users", "viewers",
     )  # fmt: skip
 
     def __init__(self, room: str, program: Program, tally: Tally | None = None) -> None:
         self.room = room
         self.tally = Tally() if tally is None else tally
-        self.program = program
         self.tags: tuple[str, ...] = ()
         self.lang: str | None = None
         self.region: str | None = None
         self.host: str | None = None
-        self.strategy: Strategy = program.strategy_for((), None, None)
+        self.adopt(program)
         self.clear()
+
+    def adopt(self, program: Program) -> None:
+        """Judge by `program`, under the strategy it has for this room. Windows are not touched."""
+        self.program = program
+        self.strategy: Strategy = program.strategy_for(self.tags, self.lang, self.region)
+        # What every message needs, without the way through three objects.
+        self._steps = self.strategy.steps
+        self._facts = program.analyser.facts
+        self._causes = program.settings.caps.causes
 
     def clear(self) -> None:
         """Forget everything but what the room is."""
@@ -84,7 +92,8 @@ class RoomGuard:
         self.raid_size = 0
         self.restricted_until = -inf
         self.restriction: Action | None = None
-        self._holds: SortedList[tuple[float, str, str, str]] = SortedList()
+        # (deadline, event, user, rule); made when the first message is held, which most rooms never see.
+        self._holds: SortedList[tuple[float, str, str, str]] | None = None
         self._deadline = inf
         self._undone: dict[str, None] = {}
 
@@ -116,7 +125,7 @@ class RoomGuard:
         """Run the deadlines due by `now`, each at its own time, and move room time no further than the last of them."""
         actions: list[Action] = []
         while self._deadline <= now:
-            deadline, event_id, user, rule_name = self._holds.pop(0)
+            deadline, event_id, user, rule_name = self._pop_hold()
             self.now = max(self.now, deadline)
             self._set_deadline()
             actions.append(self._fail_hold(event_id, user, rule_name, self.now))
@@ -128,27 +137,29 @@ class RoomGuard:
 
     def _chat(self, event: ev.Chat, now: float) -> Outcome:
         name = event.user
-        if self.penalties and self._swallows(name, now, muted=True):
+        penalties = self.penalties
+        if (name in penalties.mutes or name in penalties.kicks) and self._swallows(name, now, muted=True):
             return DROP
         user = self.users.get(name)
         if user is None:
             user = self._new_user(name, now)
-        elif event.id in user.recent:
-            self.tally.duplicates += 1
-            return ALLOW
-        if len(event.text) > MAX_TEXT:
-            event.text = event.text[:MAX_TEXT]
-            self.tally.cut += 1
-        user.last = now
+            user.recent = (event.id,)
+        else:
+            recent = user.recent
+            if event.id in recent:
+                self.tally.duplicates += 1
+                return ALLOW
+            user.recent = (*recent, event.id) if len(recent) < self._causes else (*recent[1:], event.id)
+            user.last = now
         user.chats += 1
-        recent = user.recent
-        user.recent = (
-            (*recent, event.id) if len(recent) < self.program.settings.caps.causes else (*recent[1:], event.id)
-        )
-        step = self.strategy.steps.get("chat")
+        text = event.text
+        if len(text) > MAX_TEXT:
+            text = event.text = text[:MAX_TEXT]
+            self.tally.cut += 1
+        step = self._steps.get("chat")
         if step is None:
             return ALLOW
-        facts = self.program.analyser.facts(event.text, event.emotes or ())
+        facts = self._facts(text, event.emotes) if event.emotes else self._facts(text)
         hits = step(self, self.slots, user, name, event, facts, 0, now)
         if hits is None:
             return ALLOW
@@ -157,7 +168,7 @@ class RoomGuard:
     def _plain(self, event: Any, now: float) -> Outcome:
         """like, follow, unfollow, share."""
         name = event.user
-        if self.penalties and self._swallows(name, now, muted=False):
+        if name in self.penalties.kicks and self._swallows(name, now, muted=False):
             return DROP
         user = self.users.get(name)
         if user is None:
@@ -166,7 +177,7 @@ class RoomGuard:
         return self._judge(_KIND_NAMES[type(event)], event, user, name, 0, now)
 
     def _judge(self, kind: str, event: Any, user: Any, subject: str, fresh: int, now: float) -> Outcome:
-        step = self.strategy.steps.get(kind)
+        step = self._steps.get(kind)
         if step is None:
             return ALLOW
         hits = step(self, self.slots, user, subject, event, None, fresh, now)
@@ -175,14 +186,14 @@ class RoomGuard:
         return decide(self, Case(kind, event, user, subject, None, fresh, now), hits)
 
     def _join(self, event: ev.Join, now: float) -> Outcome:
-        if self.penalties:
+        if event.user in self.penalties.kicks:
             self.penalties.joined(event.user)
         return self._plain(event, now)
 
     def _leave(self, event: ev.Leave, now: float) -> Outcome:
         """A leave is never dropped: a kicked user's leaving must be seen. It does not count for one either."""
         name = event.user
-        if self.penalties and self._kicked(name, now):
+        if self.penalties.kick_of(name, now) is not None:
             return ALLOW
         user = self.users.get(name)
         if user is None:
@@ -193,7 +204,7 @@ class RoomGuard:
     def _gift(self, event: ev.Gift, now: float) -> Outcome:
         """A streak re-sends itself with a growing total: only what is new counts, only its first event as a gift."""
         name = event.user
-        if self.penalties and self._swallows(name, now, muted=False):
+        if name in self.penalties.kicks and self._swallows(name, now, muted=False):
             return DROP
         user = self.users.get(name)
         if user is None:
@@ -213,7 +224,7 @@ class RoomGuard:
 
     def _report(self, event: ev.Report, now: float) -> Outcome:
         """A report counts for its target; nobody reports themselves."""
-        if self.penalties and self._swallows(event.user, now, muted=False):
+        if event.user in self.penalties.kicks and self._swallows(event.user, now, muted=False):
             return DROP
         name = event.target
         if name == event.user:
@@ -246,7 +257,7 @@ class RoomGuard:
     def _room_open(self, event: ev.RoomOpen, _now: float) -> Outcome:
         self.tags = tuple(event.tags or ())
         self.lang, self.region, self.host = event.lang, event.region, event.host
-        self.strategy = self.program.strategy_for(self.tags, self.lang, self.region)
+        self.adopt(self.program)
         return ALLOW
 
     def _ignored(self, _event: ev.Event, _now: float) -> Outcome:
@@ -346,12 +357,18 @@ class RoomGuard:
     def hold(self, event_id: str, user: str, rule: Rule, now: float) -> list[Action]:
         """Hold a message until a human decides; at the cap the oldest gets the fail mode at once."""
         failed: list[Action] = []
+        if self._holds is None:
+            self._holds = SortedList()
         if len(self._holds) >= self.program.settings.caps.holds:
-            _, oldest, its_user, its_rule = self._holds.pop(0)
+            _, oldest, its_user, its_rule = self._pop_hold()
             failed.append(self._fail_hold(oldest, its_user, its_rule, now))
         self._holds.add((now + self.program.settings.hold_s, event_id, user, rule.name))
         self._set_deadline()
         return failed
+
+    def _pop_hold(self) -> tuple[float, str, str, str]:
+        first: tuple[float, str, str, str] = self._holds.pop(0)  # type: ignore[union-attr]
+        return first
 
     def _set_deadline(self) -> None:
         self._deadline = self._holds[0][0] if self._holds else inf
@@ -360,9 +377,6 @@ class RoomGuard:
         kind = self.program.settings.hold_fail
         reason = "fail_mode"
         return build(self, kind, user, now, None, (event_id,), rule_name=rule_name, reason=reason, events=(event_id,))
-
-    def _kicked(self, user: str, now: float) -> bool:
-        return self.penalties.kick_of(user, now) is not None
 
     def _swallows(self, user: str, now: float, *, muted: bool) -> bool:
         table = self.penalties
@@ -412,7 +426,7 @@ class RoomGuard:
 
     def statistics(self) -> RoomStatistics:
         """The room in numbers."""
-        return RoomStatistics(len(self.users), len(self.penalties), len(self.strikes), len(self._holds), self.now)
+        return RoomStatistics(len(self.users), len(self.penalties), len(self.strikes), len(self._holds or ()), self.now)
 
 
 def _joined(first: Outcome, second: Outcome) -> Outcome:

@@ -48,7 +48,7 @@ def dump(room: RoomGuard) -> bytes:
         "raid": [_finite(room.raid_until), room.raid_size],
         "restriction": None if room.restriction is None else attrs.asdict(room.restriction),
         "restricted": _finite(room.restricted_until),
-        "holds": list(room._holds),  # noqa: SLF001 - this module is the room's other half
+        "holds": list(room._holds or ()),  # noqa: SLF001 - this module is the room's other half
         "undone": list(room._undone),  # noqa: SLF001
     }
     return msgspec.json.encode(data)
@@ -71,7 +71,7 @@ def _load(room: RoomGuard, data: dict[str, Any]) -> None:
     room.viewers = data["viewers"]
     tags, room.lang, room.region, room.host = data["about"]
     room.tags = tuple(tags)
-    room.strategy = room.program.strategy_for(room.tags, room.lang, room.region)
+    room.adopt(room.program)
     room.staff = dict.fromkeys(data["staff"])
     fields = tuple(data["fields"])
     room.users = {row[0]: _user(room.program, dict(zip(fields, row[1:], strict=True))) for row in data["users"]}
@@ -85,7 +85,7 @@ def _load(room: RoomGuard, data: dict[str, Any]) -> None:
     restriction = data["restriction"]
     room.restriction = None if restriction is None else _action(restriction)
     room.restricted_until = _or(data["restricted"], -inf)
-    room._holds = SortedList(tuple(hold) for hold in data["holds"])  # noqa: SLF001
+    room._holds = SortedList(tuple(hold) for hold in data["holds"]) if data["holds"] else None  # noqa: SLF001
     room._set_deadline()  # noqa: SLF001
     room._undone = dict.fromkeys(data["undone"])  # noqa: SLF001
 
@@ -126,8 +126,7 @@ def _action(data: dict[str, Any]) -> Action:
 def move(room: RoomGuard, program: Program) -> None:
     """Judge by another program from now on, keeping every window that both know."""
     before = room.program
-    room.program = program
-    room.strategy = program.strategy_for(room.tags, room.lang, room.region)
+    room.adopt(program)
     caps = program.settings.caps
     room.penalties.cap = room.strikes.cap = caps.penalties
     old_slots, room.slots = room.slots, program.new_slots()
