@@ -46,6 +46,8 @@ def _segments(values: Sequence[float | None], x: Sequence[float], top: float) ->
             pen = "M"
             continue
         out.append(f"{pen}{x[index]:.1f} {TOP + height * (1 - min(1.0, value / top)):.1f}")
+        if pen == "M":
+            out.append("h.1")  # a lone value is a dot
         pen = "L"
     return "".join(out)
 

@@ -29,7 +29,7 @@ h1 { font-size: 24px; margin: 0; } h2 { font-size: 17px; margin: 34px 0 10px; }
 figcaption { font-weight: 600; } .legend span { margin-right: 14px; }
 .legend i { display: inline-block; width: 14px; height: 3px; margin-right: 6px; vertical-align: middle; }
 svg { width: 100%; height: auto; display: block; margin-top: 6px; } svg text { fill: var(--muted); font-size: 12px; }
-.grid { stroke: var(--rule); } .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
+.grid { stroke: var(--rule); } .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .bar { fill: var(--series-1); } .hover { fill: transparent; } .hover:hover { fill: var(--muted); fill-opacity: .12; }
 path.s1 { stroke: var(--series-1); } path.s2 { stroke: var(--series-2); } path.s3 { stroke: var(--series-3); }
 i.s1 { background: var(--series-1); } i.s2 { background: var(--series-2); } i.s3 { background: var(--series-3); }

@@ -227,6 +227,8 @@ async def _sample(result: Run, pid: int | None, start: float, on_second: Callabl
         guard, own, sent, answered, actions = current, spent, tally.counts.sent, tally.answered, tally.counts.actions
         last = now
         result.guard_peak = max(result.guard_peak, second.guard_rss or 0)
+        if number > result.script.seconds and not tally.lost:
+            continue  # all is sent and answered: not a second of the load any more
         result.seconds.append(second)
         on_second(second, tally)
 
