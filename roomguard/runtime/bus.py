@@ -13,7 +13,6 @@ acknowledged or handed out any more, and the process should end.
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
@@ -28,7 +27,7 @@ from roomguard.runtime.archive import Archive
 from roomguard.runtime.delivery import Delivery, DeliveryStatistics, Subscription
 from roomguard.runtime.metrics import Histogram, HistogramStatistics
 from roomguard.runtime.resender import Sent
-from roomguard.store.journal import Journal, JournalStalled
+from roomguard.store.journal import JournalStalled
 from roomguard.store.records import Draft, Stored, draft
 from roomguard.store.settings import BusSettings
 
@@ -67,17 +66,14 @@ class _Counters:
 
 
 class ActionBus:
-    """Makes actions durable and hands them out. `run` must be running for anything to become durable.
+    """Makes actions durable and hands them out. `run` must be running for anything to become durable."""
 
-    `wall` gives Unix seconds; it only dates what is written and says what remains of what was written before.
-    """
-
-    def __init__(self, journal: Journal, settings: BusSettings, wall: Callable[[], float] = time.time) -> None:
-        self._journal = journal
-        self._settings = settings
-        self.archive = Archive(journal, settings, wall)
+    def __init__(self, archive: Archive, settings: BusSettings) -> None:
+        self.archive = archive
         """What is on disk, for reading, and the rooms put aside."""
-        self._wall = wall
+        self._settings = settings
+        self._wall = archive.wall
+        journal = self._journal = archive.journal
         self._delivery = Delivery(settings)
         self._waiting: deque[Draft] = deque()
         self._recent: dict[str, int] = {}
