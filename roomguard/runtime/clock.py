@@ -82,11 +82,3 @@ class SessionClock:
         if -self.back_s <= most <= self.ahead_s or new.inside + old.inside >= new.outside + old.outside:
             return 0.0
         return most
-
-
-def clamp(ts: float, offset: float, earliest: float, latest: float) -> float:
-    """An event's time without the session's offset, held between two bounds (all Unix seconds)."""
-    ts -= offset
-    if ts < earliest:
-        return earliest
-    return min(ts, latest)

@@ -53,6 +53,7 @@ class LiveRoom:
         "mailbox",
         "name",
         "pause",
+        "position",
         "preface",
         "reset",
         "resume_at",
@@ -80,6 +81,8 @@ class LiveRoom:
         self.due = float("inf")
         """When the shared timer calls, by the shell's clock."""
         self.version = hub.first_version
+        self.position = 0
+        """The bus position of the room's latest actions."""
         self.mailbox: Mailbox | None = None
         self.sheds: dict[str, int] | None = None
         self.waiting: list[Callable[[], None]] | None = None
@@ -446,7 +449,8 @@ class LiveRoom:
         if not outcome.actions:
             return 0
         hub.counters.actions += len(outcome.actions)
-        return hub.ports.publish(outcome.actions)
+        self.position = hub.ports.publish(outcome.actions)
+        return self.position
 
     def _record(self, record: Control) -> None:
         if self.hub.ports.record is not None:

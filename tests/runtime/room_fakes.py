@@ -215,10 +215,15 @@ class House:
 
 @asynccontextmanager
 async def a_house(
-    settings: RoomSettings | None = None, past: Mapping[str, bytes] | None = None, store: MemoryStore | None = None
+    settings: RoomSettings | None = None,
+    past: Mapping[str, bytes] | None = None,
+    store: MemoryStore | None = None,
+    bus: FakeBus | None = None,
 ) -> AsyncIterator[House]:
     """A running registry; ends without a word."""
-    bus, record, told = FakeBus(), [], []  # type: ignore[var-annotated]
+    bus = bus or FakeBus()
+    record: list[AnyEvent | Control] = []
+    told: list[tuple[str, Any]] = []
     guards: dict[str, list[ObedientGuard]] = {}
 
     def new_guard(room: str, program: Program) -> ObedientGuard:

@@ -46,8 +46,10 @@ class TestHandOver:
             events = [chat() for _ in range(35)]
             ticket = await house.send(*events)
 
-            assert [event.id for event in events[:20]] == house.guard().seen  # the reader's turn, one of the task
-            assert 15 == len(house.rooms.get("r1"))  # type: ignore[arg-type]
+            seen = house.guard().seen
+            assert len(seen) in (10, 20)  # the reader's turn, and perhaps one of the task
+            assert [event.id for event in events[: len(seen)]] == seen
+            assert 35 - len(seen) == len(house.rooms.get("r1"))  # type: ignore[arg-type]
 
             await trio.testing.wait_all_tasks_blocked()
 
@@ -248,7 +250,9 @@ class TestPuttingAway:
 
             assert 1 == len(house.rooms)
             assert house.rooms.statistics().saves_failed
-            assert (await house.send(chat())).closed
+            ticket = await house.send(chat())
+            await trio.testing.wait_all_tasks_blocked()
+            assert ticket.closed
 
     async def test_room_close_ends_the_room(self, autojump_clock: MockClock) -> None:
         """A room that closes is put away once everything before and beside it is decided."""

@@ -1,0 +1,425 @@
+"""One connection of an edge: its reader, its sender, and the rooms it has.
+
+The reader takes frames and hands them to rooms; it never waits for a room, only for acks (`max_unacked`) and for a disk
+that is behind. One sender sends everything that waits at once. What waits to be sent is bounded in bytes: an edge that
+does not read is cut, and comes back to its session.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+from typing import Protocol
+
+import attrs
+import trio
+
+from roomguard.errors import FrameError, JournalFailed
+from roomguard.model.actions import Action, encode_halves
+from roomguard.model.events import Control, Moderation, RoomClose, RoomOpen
+from roomguard.runtime.clock import frame_skew
+from roomguard.runtime.delivery import Subscription
+from roomguard.runtime.resender import Sent
+from roomguard.runtime.room import LiveRoom
+from roomguard.runtime.rooms import Rooms
+from roomguard.runtime.sessions import Attached, Durability, Session
+from roomguard.runtime.settings_listen import ListenSettings
+from roomguard.runtime.tickets import Ticket, sort_by_room
+from roomguard.runtime.transport import Connection, ConnectionClosed
+from roomguard.wire import (
+    EdgeFrame,
+    Enforced,
+    Events,
+    ExpectRaid,
+    FrameDecoder,
+    Subscribe,
+    Unsubscribe,
+    encode_error,
+    encode_state,
+    split_actions,
+)
+
+REPLACED, RESTART = 4409, 1012
+
+MAX_HELD = 8_192
+"""Actions held back for rooms whose state is not said yet; beyond it the connection is cut."""
+
+_SPECIAL = frozenset({Moderation, RoomOpen, RoomClose})
+"""Kinds that concern the room as well as its guard."""
+
+Locate = Callable[[Collection[str]], Awaitable[Mapping[str, bytes]]]
+"""The JSON of actions on disk, `offset` included, by id; those it does not know are absent."""
+
+
+class EdgeBus(Durability, Protocol):
+    """The action bus as an edge connection needs it."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the disk keeps up."""
+        ...
+
+    async def wait_room(self) -> None:
+        """Until it does. Raises JournalFailed."""
+
+    def subscribe(self, rooms: Collection[str] = (), wake: Callable[[], None] | None = None) -> Subscription:
+        """A subscription of an edge connection."""
+        ...
+
+
+@attrs.define
+class EdgeCounters:
+    """What all edge connections count together."""
+
+    opened: int = 0
+    frames: Counter[str] = attrs.field(factory=Counter)
+    """Frames by type."""
+    bad_frames: Counter[str] = attrs.field(factory=Counter)
+    """Messages refused, by code."""
+    malformed: Counter[str] = attrs.field(factory=Counter)
+    """Events refused by the decoder, by code."""
+    unknown_kinds: int = 0
+    repaired_frames: int = 0
+    gated_frames: int = 0
+    clamped: int = 0
+    corrected: int = 0
+    """Frames whose session's clock offset was taken out."""
+    slow: int = 0
+    """Connections cut because they did not read."""
+    states: int = 0
+    enforced: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class EdgeHouse:
+    """What every edge connection shares."""
+
+    settings: ListenSettings
+    rooms: Rooms
+    bus: EdgeBus
+    counters: EdgeCounters
+    locate: Locate | None
+
+
+class EdgeConnection:
+    """One connection and its session. `room` is set on a connection of one room."""
+
+    def __init__(self, house: EdgeHouse, connection: Connection, attached: Attached, room: str | None) -> None:
+        self._house = house
+        self._connection = connection
+        self._session: Session = attached.session
+        self._room = room
+        self._decoder = FrameDecoder(room=room, max_events=house.settings.max_events)
+        self._grace_s = (
+            house.rooms.settings.grace_reconnect_s
+            if attached.absence_s >= house.rooms.settings.grace_absence_s and attached.absence_s > 0
+            else 0.0
+        )
+        self._rooms: set[str] = set()
+        self._outbox: list[bytes] = []
+        self._outbox_bytes = 0
+        self._states: list[tuple[str, list[Action]]] = []
+        self._held: dict[str, list[Sent]] = {}
+        self._something = trio.Event()
+        self._relief: trio.Event | None = None
+        self._closing: tuple[int, str] | None = None
+        self._draining = False
+        self._reading = trio.CancelScope()
+        self._living = trio.CancelScope()
+        self._subscription = house.bus.subscribe(wake=self._wake)
+
+    # What others call
+
+    def say(self, message: bytes) -> None:
+        """Send a message soon; an edge that is too far behind is cut instead."""
+        self._outbox.append(message)
+        self._outbox_bytes += len(message)
+        if self._outbox_bytes > self._house.settings.outbox_bytes:
+            self._cut()
+        self._something.set()
+
+    def settled(self) -> None:
+        """A frame was acknowledged: there may be room to read on, or nothing left to wait for."""
+        if self._relief is not None:
+            self._relief.set()
+        if self._draining and not self._session.unacked:
+            self.end(RESTART, "restart")
+
+    def replaced(self) -> None:
+        """Another connection has the session now."""
+        self.end(REPLACED, "another connection took this session over")
+
+    def end(self, code: int, reason: str) -> None:
+        """Send what waits, then close. The first reason stands."""
+        if self._closing is None:
+            self._closing = (code, reason)
+        self._reading.cancel()
+        self._something.set()
+
+    def drain(self, notice: bytes) -> None:
+        """A planned end: say `notice`, read no more, close once everything read is acknowledged."""
+        self.say(notice)
+        self._draining = True
+        self._reading.cancel()
+        self.settled()
+
+    # The life
+
+    async def run(self) -> None:
+        """Serve until either side ends it."""
+        with self._living:
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._send)
+                    await self._read()
+                    # From here on the sender alone says when it is over: it has acks to send first.
+            finally:
+                self._subscription.close()
+                self._held.clear()
+
+    async def _read(self) -> None:
+        rooms, connection = self._house.rooms, self._connection
+        with self._reading:
+            try:
+                while True:
+                    messages = await connection.receive()
+                    arrival = rooms.clock()
+                    for message in messages:
+                        if not (self._session.has_room and self._house.bus.has_room):
+                            await self._wait_room()
+                        if self._session.link is not self:
+                            return
+                        await self._take(message, arrival)
+            except ConnectionClosed:
+                self._living.cancel()
+
+    async def _wait_room(self) -> None:
+        while not self._session.has_room:
+            self._relief = trio.Event()
+            await self._relief.wait()
+            self._relief = None
+        try:
+            await self._house.bus.wait_room()
+        except JournalFailed:
+            # Nothing will be acknowledged any more; the process is on its way out.
+            await trio.sleep_forever()
+
+    # What comes in
+
+    async def _take(self, message: str, arrival: float) -> None:
+        try:
+            frame = self._decoder.decode(message)
+        except FrameError as error:
+            self._refuse(error)
+            return
+        if type(frame) is Events:
+            self._house.counters.frames["events"] += 1
+            await self._take_events(frame, arrival)
+        else:
+            self._take_other(frame)
+
+    async def _take_events(self, frame: Events, arrival: float) -> None:
+        session = self._session
+        standing = session.standing(frame.seq)
+        if standing == "repeat":
+            session.repeat(frame)
+            return
+        if standing == "gap":
+            detail = f"expected {session.expected}, got {frame.seq}"
+            self.say(encode_error("seq_gap", detail, seq=frame.seq, expected=session.expected))
+            return
+        self._count(frame)
+        ticket = session.take(frame, arrival, self._house.rooms.settings.fail_mode)
+        groups = self._sort(ticket, frame, arrival)
+        if not groups.keys() <= self._rooms:
+            self._take_rooms(ticket, groups)
+        await self._house.rooms.hand_over(ticket, groups)
+
+    def _sort(self, ticket: Ticket, frame: Events, arrival: float) -> dict[str, list[int]]:
+        """Set the frame's times right and sort it by room."""
+        events, settings, house = frame.events, self._house.settings, self._house
+        if not events:
+            return {}
+        back_s, ahead_s = settings.clamp_back_s, settings.clamp_ahead_s
+        offset = self._session.clock.offset(frame_skew(events, arrival, back_s + ahead_s), arrival)
+        groups, clamped = sort_by_room(events, offset=offset, earliest=arrival - back_s, latest=arrival + ahead_s)
+        house.counters.clamped += clamped
+        house.counters.corrected += offset != 0.0
+        kinds = set(map(type, events))
+        ticket.special = not _SPECIAL.isdisjoint(kinds)
+        house.rooms.counters.kinds.update(map(type, events))
+        return groups
+
+    def _count(self, frame: Events) -> None:
+        counters = self._house.counters
+        counters.gated_frames += frame.gate
+        if frame.rejected:
+            counters.malformed.update(rejection.code for rejection in frame.rejected)
+        counters.unknown_kinds += frame.unknown
+        counters.repaired_frames += frame.repaired
+
+    def _take_other(self, frame: EdgeFrame) -> None:
+        counters = self._house.counters
+        if isinstance(frame, Subscribe):
+            counters.frames["subscribe"] += 1
+            for room in frame.rooms:
+                if not self._take_room(room):
+                    self.say(encode_error("room_limit", f"room {room}: too many rooms"))
+        elif isinstance(frame, Unsubscribe):
+            counters.frames["unsubscribe"] += 1
+            for room in frame.rooms:
+                self._leave_room(room)
+        elif isinstance(frame, Enforced):
+            counters.frames["enforced"] += 1
+            self._enforced(frame.actions)
+        elif isinstance(frame, ExpectRaid):
+            counters.frames["expect_raid"] += 1
+            record = Control(
+                type="expect_raid",
+                room=frame.room,
+                ts=0.0,
+                from_room=frame.from_room,
+                size=frame.size,
+                ttl_s=frame.ttl_s,
+            )
+            if not self._house.rooms.control(record):
+                self.say(encode_error("overload", f"room {frame.room}: expect_raid was not taken, send it again"))
+
+    def _refuse(self, error: FrameError) -> None:
+        self._house.counters.bad_frames[error.code] += 1
+        self.say(encode_error(error.code, error.detail, seq=error.seq))
+        if error.seq is not None:
+            self._session.take_bad(error.seq)
+
+    def _enforced(self, ids: list[str]) -> None:
+        """The edge carried actions out: the bus stops repeating them, their rooms hear of it."""
+        rooms = self._house.rooms
+        by_room: dict[str, list[str]] = {}
+        for sent in self._subscription.enforced(ids):
+            by_room.setdefault(sent.room, []).append(sent.id)
+        for room, enforced in by_room.items():
+            self._house.counters.enforced += len(enforced)
+            if rooms.get(room) is not None:
+                rooms.control(Control(type="enforced", room=room, ts=0.0, actions=enforced))
+
+    # Rooms
+
+    def _take_rooms(self, ticket: Ticket, groups: dict[str, list[int]]) -> None:
+        """Take the rooms a frame is the first for; where that cannot be, its events for them are refused."""
+        for room in [name for name in groups if name not in self._rooms]:
+            if not self._take_room(room):
+                places = groups.pop(room)
+                self._house.rooms.counters.rejected["room_limit"] += len(places)
+                for place in places:
+                    ticket.reject(place, "room_limit")
+
+    def _take_room(self, name: str) -> bool:
+        """Have a room from now on: its penalties in force first, then its actions. False at the cap."""
+        if name in self._rooms:
+            return True
+        rooms = self._house.rooms
+        if len(self._rooms) >= self._house.settings.max_rooms_per_connection:
+            return False
+        known = rooms.get(name)
+        room = rooms.open(name)
+        if room is None:
+            return False
+        self._rooms.add(name)
+        self._held[name] = []
+        self._subscription.add_room(name)
+        room.when_ready(partial(self._room_ready, room))
+        if known is not None and self._grace_s:
+            rooms.control(Control(type="grace", room=name, ts=0.0, ttl_s=self._grace_s))
+        return True
+
+    def _room_ready(self, room: LiveRoom) -> None:
+        """Note what is in force now, to be said once it is durable."""
+        if room.name in self._held:
+            state = (room.name, room.penalties())
+            self._house.bus.when_durable(room.position, partial(self._state_durable, state))
+
+    def _state_durable(self, state: tuple[str, list[Action]]) -> None:
+        if state[0] in self._held:
+            self._states.append(state)
+            self._something.set()
+
+    def _leave_room(self, name: str) -> None:
+        self._rooms.discard(name)
+        self._held.pop(name, None)
+        self._subscription.remove_room(name)
+
+    # What goes out
+
+    async def _send(self) -> None:
+        connection = self._connection
+        try:
+            while True:
+                await self._something.wait()
+                self._something = trio.Event()
+                if self._subscription.behind:
+                    self._cut()
+                    return
+                messages, self._outbox, self._outbox_bytes = self._outbox, [], 0
+                actions: list[bytes] = []
+                if self._states:
+                    # Before everything else: what they answer was taken before it was decided.
+                    states, actions = await self._encode_states()
+                    messages[:0] = states
+                actions += self._take_actions()
+                if actions:
+                    messages += split_actions(actions, self._house.settings.max_frame_bytes)
+                if messages:
+                    await connection.send_many(messages)
+                elif self._closing is not None:
+                    await connection.aclose(*self._closing)
+                    self._living.cancel()
+                if self._closing is not None:
+                    self._something.set()
+        except ConnectionClosed:
+            self._living.cancel()
+
+    def _take_actions(self) -> list[bytes]:
+        """Actions to send; those of a room whose state has not been said yet are held back."""
+        held = self._held
+        if not held:
+            return self._subscription.take()
+        ready: list[bytes] = []
+        for sent in self._subscription.take_sent():
+            behind = held.get(sent.room)
+            if behind is None:
+                ready.append(sent.data)
+            else:
+                behind.append(sent)
+        if sum(map(len, held.values())) > MAX_HELD:
+            self._cut()
+        return ready
+
+    async def _encode_states(self) -> tuple[list[bytes], list[bytes]]:
+        """The states that are due, and the actions held back for them."""
+        states, self._states = self._states, []
+        ids = [action.id for _, actions in states for action in actions]
+        on_disk: Mapping[str, bytes] = {}
+        if ids and self._house.locate is not None:
+            on_disk = await self._house.locate(ids)
+        messages: list[bytes] = []
+        released: list[bytes] = []
+        for room, actions in states:
+            held = self._held.pop(room, None)
+            if held is None:
+                continue  # it left the room meanwhile
+            self._house.counters.states += 1
+            encoded = [on_disk.get(action.id) or b"".join(encode_halves(action)) for action in actions]
+            messages.append(encode_state(room, encoded))
+            released += [sent.data for sent in held]
+        return messages, released
+
+    def _wake(self) -> None:
+        self._something.set()
+
+    def _cut(self) -> None:
+        """The edge does not read: end the TCP connection, it comes back."""
+        if not self._living.cancel_called:
+            self._house.counters.slow += 1
+            self._connection.abort()
+            self._living.cancel()
