@@ -275,7 +275,9 @@ class Catalogue:
         self._fill(stream, settings, lambda scope: self._user_update(stream, settings, scope))
         code = read.format(slot=f"user.{stream.name}", window=repr(window))
         nullable = kind in ("gap", "regularity")
-        self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True))
+        ceiling = {"count": "len({})", "distinct": "len({}) / 2"}.get(kind, "").format(f"user.{stream.name}")
+        symbol = Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True, ceiling=ceiling)
+        self._add(name, settings, stream, symbol)
 
     def _declare_user_ratio(self, name: str, settings: FeatureSettings) -> None:
         every = self._stream(
@@ -305,16 +307,19 @@ class Catalogue:
 
         def update(_scope: Scope) -> list[str]:
             slot = f"user.{stream.name}"
-            return [f"if {key}: {slot} = push_pair({slot}, now, {key}, now - HORIZON_{stream.name}, CAP_{stream.name})"]
+            pushed = f"push_pair({slot}, now, {key}, now - HORIZON_{stream.name}, CAP_{stream.name})"
+            return [f"if {key}: {slot} = {pushed} if {slot} else (now, {key})"]
 
         self._fill(stream, settings, update)
         code = f"(same(user.{stream.name}, {key}, now - {settings.window_s!r}) if {key} else None)"
-        self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True))
+        ceiling = f"len(user.{stream.name}) / 2"
+        symbol = Symbol(name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True, ceiling=ceiling)
+        self._add(name, settings, stream, symbol)
 
     def _user_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> list[str]:
         slot = f"user.{stream.name}"
         if stream.shape == "times":
-            return [f"{slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name})"]
+            return [f"{slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name}) if {slot} else (now,)"]
         value, guards = self._carried(settings, scope)
         line = f"{slot} = push_pair({slot}, now, {value}, now - HORIZON_{stream.name}, CAP_{stream.name})"
         return [f"if {' and '.join(guards)}: {line}"] if guards else [line]
@@ -345,7 +350,15 @@ class Catalogue:
         else:
             code = f"slots.{stream.name}.value(now){scale}"
         nullable = keyed or kind in ("ratio", "ewma", "zscore")
-        self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True))
+        ceiling = (
+            ""
+            if keyed
+            else {"count": f"len(slots.{stream.name}.times)", "distinct": f"len(slots.{stream.name}.seen)"}.get(
+                kind, ""
+            )
+        )
+        symbol = Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True, ceiling=ceiling)
+        self._add(name, settings, stream, symbol)
 
     def _room_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> list[str]:
         target = f"slots.{stream.name}.hit"
@@ -433,11 +446,18 @@ class Catalogue:
             lines = self._limit_update(stream, settings, event, weighted=weighted)
             stream.updates[event] = _opening(lines) if event == "gift" else lines
         key = _KEYED.get(settings.key, "")
-        code = (
-            f"({reading} > {count!r} if (key := {key}) is not None else None)" if keyed else f"({reading} > {count!r})"
-        )
+        code = f"({self._early(stream, count)}{reading} > {count!r})"
+        if keyed:
+            code = f"({reading} > {count!r} if (key := {key}) is not None else None)"
         symbol = Symbol(f"over({name})", Kind.BOOL, code, nullable=keyed, costly=True, windowed=True)
         self.limits[name] = Declared(name, symbol, stream, settings.events, seconds)
+
+    @staticmethod
+    def _early(stream: Stream, count: float) -> str:
+        """A plain count is not over a limit while fewer events than that are kept: no need to look at their times."""
+        if stream.shape == "times":
+            return f"len(user.{stream.name}) > {count!r} and "
+        return f"len(slots.{stream.name}.times) > {count!r} and " if stream.shape == "count" else ""
 
     def _limit_reading(self, stream: Stream, seconds: float) -> str:
         if stream.place == "room":
@@ -450,9 +470,9 @@ class Catalogue:
         if stream.place == "user":
             slot = f"user.{stream.name}"
             tail = f"now - HORIZON_{stream.name}, CAP_{stream.name})"
-            return [
-                f"{slot} = push_pair({slot}, now, {cost}, {tail}" if weighted else f"{slot} = push({slot}, now, {tail}"
-            ]
+            if weighted:
+                return [f"{slot} = push_pair({slot}, now, {cost}, {tail}"]
+            return [f"{slot} = push({slot}, now, {tail} if {slot} else (now,)"]
         value = cost if weighted else "None"
         if not stream.keyed:
             return [f"slots.{stream.name}.hit(now, {value})"]

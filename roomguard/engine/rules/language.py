@@ -52,6 +52,8 @@ class Symbol:
 
     `code` is the Python expression that yields it inside a generated function; `nullable` says it may yield None;
     `costly` that it is worth computing only once; `windowed` that it looks at more than this event and user.
+    `ceiling` is the source of a cheap number the value never exceeds: most users have sent less than any rule asks
+    for, so "more than T" is mostly settled by the length of a tuple (half the cost of a step).
     """
 
     name: str
@@ -60,6 +62,7 @@ class Symbol:
     nullable: bool = False
     costly: bool = False
     windowed: bool = False
+    ceiling: str = ""
 
 
 @attrs.frozen
@@ -98,6 +101,7 @@ class _Value:
     kind: Kind
     guards: tuple[str, ...] = ()
     constant: float | str | None = None
+    ceiling: str = ""
 
 
 _COMPARE: Mapping[type[ast.cmpop], tuple[str, str]] = {
@@ -167,6 +171,15 @@ def _column(node: ast.expr) -> int:
     return node.col_offset + 1
 
 
+def _early(left: _Value, sign: str, right: _Value) -> list[str]:
+    """A cheap test that fails wherever `left sign right` must fail: the ceiling of what has to be large."""
+    if left.ceiling and right.constant is not None and sign in (">", ">="):
+        return [f"{left.ceiling} {sign} {right.code}"]
+    if right.ceiling and left.constant is not None and sign in ("<", "<="):
+        return [f"{left.code} {sign} {right.ceiling}"]
+    return []
+
+
 def _all(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else "(" + " and ".join(parts) + ")"
 
@@ -234,7 +247,7 @@ class _Compiler:
             if left.kind is not Kind.NUMBER and signs[0] not in ("==", "!="):
                 raise RuleError(f"a {left.kind.value} has no order; use == or !=", _column(left_node))
         guards = [*left.guards, *(guard for guard in right.guards if guard not in left.guards)]
-        true = _all([*guards, f"{left.code} {signs[0]} {right.code}"])
+        true = _all([*_early(left, signs[0], right), *guards, f"{left.code} {signs[0]} {right.code}"])
         false = _all([*guards, f"{left.code} {signs[1]} {right.code}"])
         return true, false
 
@@ -308,9 +321,9 @@ class _Compiler:
     def _symbol(self, symbol: Symbol) -> _Value:
         first, again = self.scope.reference(symbol)
         if not symbol.nullable:
-            return _Value(code=first, kind=symbol.kind)
+            return _Value(code=first, kind=symbol.kind, ceiling=symbol.ceiling)
         # The guard runs first and leaves the value where `again` finds it.
-        return _Value(code=again, kind=symbol.kind, guards=(f"{first} is not None",))
+        return _Value(code=again, kind=symbol.kind, guards=(f"{first} is not None",), ceiling=symbol.ceiling)
 
     def _number(self, node: ast.expr) -> _Value:
         value = self._value(node)
