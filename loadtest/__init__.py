@@ -9,7 +9,7 @@ The JSON of `--json` (`schema` 1; what was not measured is null):
     options                    what was asked for (recordings by file name)
     script                     rooms, users (ordinary people), edges, seconds, attackers, episodes by kind,
                                skipped_records (control records of a recording, by type)
-    elapsed_s                  from the start of the load to its last answer
+    sending_s, elapsed_s       from the start of the load to its last frame, and to its last answer
     events                     sent (all phases), sent_in_load, rate (events a second of the load), unsent_frames,
                                accepted, rejected, rejected_by_code, shed (of the rejected: `shed` and `overload`),
                                lost (no answer by the end; sent = accepted + rejected + lost), unacked (of the lost:

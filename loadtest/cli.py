@@ -72,6 +72,13 @@ def parser() -> argparse.ArgumentParser:
         description="Load a guard with simulated or recorded rooms and say what it did.",
         epilog="Exit code: 0 all thresholds kept, 1 one was missed, 2 usage, 3 the run could not be carried out.",
     )
+    _load_arguments(top)
+    _target_arguments(top)
+    _run_arguments(top)
+    return top
+
+
+def _load_arguments(top: argparse.ArgumentParser) -> None:
     load = top.add_argument_group("load")
     load.add_argument("--scenario", choices=SCENARIOS, default="mixed")
     load.add_argument("--rooms", type=_count(1, MOST_ROOMS), default=5_000)
@@ -92,6 +99,9 @@ def parser() -> argparse.ArgumentParser:
     played.add_argument("--recording", type=Path, nargs="+", default=[], metavar="FILE")
     played.add_argument("--speed", type=_number(0.01, 1e6), default=1.0, help="times faster than recorded")
     played.add_argument("--keep-ts", action="store_true", help="send `ts` as recorded")
+
+
+def _target_arguments(top: argparse.ArgumentParser) -> None:
     target = top.add_argument_group("target")
     target.add_argument("--url", help="a guard that runs already; without it one is started")
     target.add_argument("--token", help="bearer token")
@@ -103,6 +113,9 @@ def parser() -> argparse.ArgumentParser:
     )
     target.add_argument("--pin", action="store_true", help="the guard on core 0, the generator on core 1")
     target.add_argument("--i-own-this-server", action="store_true", help="allow a target that is not this machine")
+
+
+def _run_arguments(top: argparse.ArgumentParser) -> None:
     out = top.add_argument_group("output")
     out.add_argument("--json", type=Path, metavar="FILE")
     out.add_argument("--report", type=Path, metavar="FILE.html")
@@ -119,7 +132,6 @@ def parser() -> argparse.ArgumentParser:
             else float
         )
         limits.add_argument(f"--{field.name.replace('_', '-')}", type=kind, metavar="N")
-    return top
 
 
 def options(arguments: Sequence[str] | None = None) -> Options:
@@ -138,24 +150,7 @@ def options(arguments: Sequence[str] | None = None) -> Options:
         if not path.is_file():
             top.error(f"{path}: no such file")
     return Options(
-        load=Load(
-            scenario=args.scenario,
-            rooms=args.rooms,
-            edges=args.edges,
-            rate=args.rate,
-            seconds=args.seconds,
-            batch=args.batch,
-            linger=args.linger_ms / 1e3,
-            seed=args.seed,
-            zipf=args.zipf,
-            gap=args.gap,
-            users=args.users,
-            attack_share=args.attack_share,
-            attacks_after=args.attacks_after,
-            gate=args.gate,
-            open_rooms=not args.no_open,
-            run=f"{time.time_ns() // 1_000_000:x}." if args.url else "",
-        ),
+        load=_load(args),
         playback=Playback(files=tuple(args.recording), speed=args.speed, keep_ts=args.keep_ts),
         target=Target(
             url=args.url,
@@ -173,6 +168,27 @@ def options(arguments: Sequence[str] | None = None) -> Options:
         report=args.report,
         actions=args.actions,
         quiet=args.quiet,
+    )
+
+
+def _load(args: argparse.Namespace) -> Load:
+    return Load(
+        scenario=args.scenario,
+        rooms=args.rooms,
+        edges=args.edges,
+        rate=args.rate,
+        seconds=args.seconds,
+        batch=args.batch,
+        linger=args.linger_ms / 1e3,
+        seed=args.seed,
+        zipf=args.zipf,
+        gap=args.gap,
+        users=args.users,
+        attack_share=args.attack_share,
+        attacks_after=args.attacks_after,
+        gate=args.gate,
+        open_rooms=not args.no_open,
+        run=f"{time.time_ns() // 1_000_000:x}." if args.url else "",
     )
 
 

@@ -82,6 +82,34 @@ def _innocents(run: Run) -> Document:
     }
 
 
+def _events(run: Run) -> Document:
+    tally = run.tally
+    return {
+        "sent": tally.counts.sent,
+        "sent_in_load": run.load_events,
+        "rate": round(run.load_events / run.elapsed) if run.elapsed else 0,
+        "unsent_frames": run.unsent_frames,
+        "accepted": tally.counts.accepted,
+        "rejected": sum(tally.rejected.values()),
+        "rejected_by_code": dict(tally.rejected.most_common()),
+        "shed": tally.shed,
+        "lost": tally.lost,
+        "unacked": run.unacked,
+    }
+
+
+def _latencies(tally: Tally) -> Document:
+    histograms = {
+        "ack": tally.ack,
+        "ack_from_send": tally.ack_from_send,
+        "action": tally.action,
+        "action_from_send": tally.action_from_send,
+        "verdict": tally.verdict,
+        "sent_late": tally.lateness,
+    }
+    return {name: histogram.summary_ms() for name, histogram in histograms.items()}
+
+
 def _guard(run: Run) -> Document:
     before, after = run.guard_before, run.guard_after
     cpu = after.cpu - before.cpu if before and after else None
@@ -118,32 +146,15 @@ def document(run: Run) -> Document:
             "episodes": run.script.episodes,
             "skipped_records": run.script.skipped,
         },
+        "sending_s": round(run.sending, 3),
         "elapsed_s": round(run.elapsed, 3),
-        "events": {
-            "sent": counts.sent,
-            "sent_in_load": run.load_events,
-            "rate": round(run.load_events / run.elapsed) if run.elapsed else 0,
-            "unsent_frames": run.unsent_frames,
-            "accepted": counts.accepted,
-            "rejected": sum(tally.rejected.values()),
-            "rejected_by_code": dict(tally.rejected.most_common()),
-            "shed": tally.shed,
-            "lost": tally.lost,
-            "unacked": run.unacked,
-        },
+        "events": _events(run),
         "wire": attrs.asdict(counts),
         "verdicts": dict(tally.verdicts.most_common()),
         "errors": dict(tally.errors.most_common()),
         "closes": dict(tally.closes.most_common()),
         "idle_trip_ms": _rounded(idle * 1e3 if idle else None),
-        "latency_ms": {
-            "ack": tally.ack.summary_ms(),
-            "ack_from_send": tally.ack_from_send.summary_ms(),
-            "action": tally.action.summary_ms(),
-            "action_from_send": tally.action_from_send.summary_ms(),
-            "verdict": tally.verdict.summary_ms(),
-            "sent_late": tally.lateness.summary_ms(),
-        },
+        "latency_ms": _latencies(tally),
         "p99_idle_trips": _rounded(p99 / idle if p99 is not None and idle else None, 1),
         "actions": {
             "by_kind": dict(tally.by_kind.most_common()),
@@ -175,12 +186,12 @@ class Missed:
 
 
 def _rate_share(doc: Document) -> float | None:
+    """How much of the wanted rate was reached: what was never sent, and the time it took too long, count against it."""
     seconds = doc["script"]["seconds"]
     wanted = doc["options"]["rate"] * seconds
     if doc["options"]["recordings"] or not wanted:
         return None
-    # What was sent within the planned time: late answers do not count against the rate, unsent frames do.
-    return float(doc["events"]["sent_in_load"] / wanted)
+    return float(doc["events"]["sent_in_load"] / wanted * seconds / max(seconds, doc["sending_s"]))
 
 
 _FIGURES: dict[str, Callable[[Document], float | None]] = {

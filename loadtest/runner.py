@@ -70,6 +70,8 @@ class Run:
     seconds: list[Second] = attrs.field(factory=list)
     elapsed: float = 0.0
     """From the start of the load to its last answer."""
+    sending: float = 0.0
+    """From the start of the load until the last frame went out; longer than planned where the guard held us up."""
     load_events: int = 0
     unacked: int = 0
     unsent_frames: int = 0
@@ -179,6 +181,7 @@ async def _load(result: Run, edges: list[Edge], pid: int | None, on_second: Call
     sampler = loop.create_task(_sample(result, pid, start, on_second))
     try:
         await asyncio.gather(*(edge.play(start, wall, until) for edge in edges))
+        result.sending = monotonic() - start
         for edge in edges:
             await edge.settle(max(0.1, until - monotonic()))
         result.elapsed = monotonic() - start

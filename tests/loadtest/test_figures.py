@@ -63,6 +63,7 @@ def make_run(**changes: Any) -> Run:
     run.tally.rejected["shed"] = 4
     run.tally.acked(1.0, 1.001, 1.010, 1_000)
     run.elapsed = 6.0
+    run.sending = 5.9
     run.idle = [0.001, 0.002, 0.003]
     run.seconds = [Second(1, 500, 499, 2, 1.0, 2.0, None, 0.4, 50_000_000, 0.2)] * 3
     return run
