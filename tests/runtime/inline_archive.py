@@ -28,7 +28,8 @@ class InlineArchive(Archive):
 
     def hold(self) -> None:
         """The disk takes its time from now on."""
-        self._free = trio.Event()
+        if self._free.is_set():
+            self._free = trio.Event()
 
     def release(self) -> None:
         """The disk answers again."""

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG001, ARG002 - a test gets the autojump clock by naming it
+# ruff: noqa: ARG002 - a test gets the autojump clock by naming it
 from __future__ import annotations
 
 import json
@@ -445,6 +445,7 @@ class Model:
         self.edges = [bus.subscribe() for _ in range(3)]
         self.heard: list[list[dict[str, Any]]] = [[], [], []]
         self.owed: list[set[str]] = [set(), set(), set()]
+        self.latest: dict[tuple[int, str], int] = {}
         self.published: list[str] = []
         self.acked: list[str] = []
 
@@ -461,6 +462,8 @@ class Model:
                     owed.add(one.id)
 
     async def take(self, who: int, what: int) -> None:
+        if f"room-{what % 3}" not in self.edges[who].rooms:
+            self.latest[who, f"room-{what % 3}"] = 0
         self.edges[who].add_room(f"room-{what % 3}")
 
     async def give(self, who: int, what: int) -> None:
@@ -490,8 +493,12 @@ class Model:
         await self.bus.drain()
 
     def listen(self) -> None:
-        for edge, heard in zip(self.edges, self.heard, strict=True):
-            heard += map(json.loads, edge.take())
+        for who, edge in enumerate(self.edges):
+            for one in map(json.loads, edge.take()):
+                if one["id"] not in {other["id"] for other in self.heard[who]}:
+                    assert one["offset"] > self.latest.get((who, one["room"]), 0)
+                    self.latest[who, one["room"]] = one["offset"]
+                self.heard[who].append(one)
 
     def check_one(self, who: int) -> None:
         first = list(dict.fromkeys((one["room"], one["offset"]) for one in self.heard[who]))
