@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import msgspec
+
 from roomguard.engine.text import fold, shape
 from roomguard.engine.text.facts import Facts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
@@ -21,6 +23,7 @@ _LOWER = bytes(range(97, 123))
 _MAX_EMOTES = 64
 _triple = re.compile(r"(.)\1\1")
 _DIGITS = bytes(range(48, 58))
+_shortcode = re.compile(r":[a-z][a-z0-9_+\-]{2,40}:")
 _mention = re.compile(r"(?<![\w.])@[\w\-]{2,}")
 _mail = re.compile(r"[\w.+\-]{2,64}@[\w\-]{2,63}(?:\.[\w\-]{2,63}){1,3}")
 _phone = re.compile(r"(?<![\w.])\+?\d(?:[\s().\-]{0,2}\d){8,14}(?!\w)")
@@ -75,9 +78,23 @@ class Analyser:
     def _judge(self, text: str, emotes: Sequence[str]) -> Facts:
         if len(text) > fold.MAX_LENGTH:
             text = text[: fold.MAX_LENGTH]
+        if text.count(":") > 1:
+            named = _shortcode.findall(text)
+            if named:
+                return self._judge_rest(text, named, emotes)
         if text.isascii():
             return self._judge_ascii(text, emotes)
         return self._judge_unicode(text, emotes)
+
+    def _judge_rest(self, text: str, named: list[str], emotes: Sequence[str]) -> Facts:
+        """A text with `:name:` pictures in it: they are counted, and the rest is judged without them."""
+        rest = _shortcode.sub(" ", text).strip()
+        names = (*emotes, *named)
+        if rest:
+            judged = self._judge_ascii(rest, names) if rest.isascii() else self._judge_unicode(rest, names)
+            return msgspec.structs.replace(judged, length=len(rest) + len(named))
+        picture = " ".join(sorted(set(named)))
+        return Facts(length=len(named), skeleton=picture, near_skeleton=picture, emotes=len(names))
 
     def _judge_ascii(self, text: str, emotes: Sequence[str]) -> Facts:
         length = len(text)
@@ -166,7 +183,7 @@ class Analyser:
         return Facts(
             length=len(text), letters=letters, words=count, skeleton=skeleton,
             near_skeleton=near_words(distinct, body, skeleton), caps_ratio=caps, digits=digits, symbols=signs,
-            distinct_word_ratio=len(distinct) / count if count >= 4 else 1.0, longest_run=longest,
+            distinct_words=len(distinct), longest_run=longest,
             repeat_share=share, repeated=int(share * len(text)),
             laughter=len(joined) >= 12 and (share > 0 or longest > 2) and shape.is_laughter(joined),
             emotes=len(emotes), spaced=spaced, links=links.count, domains=links.domains, hidden_links=links.hidden,
@@ -220,20 +237,20 @@ def _plain_facts(
     if (signs and (signs > 2 or data.translate(None, _PLAIN) or "!" in part.rstrip("!"))) or letters > 11 * count:
         return None
     if count == 1:
-        return Facts(len(data), letters, 1, body, body, caps, 0, signs)
+        return Facts(len(data), letters, 1, body, body, caps, 0, signs, 1)
     distinct = set(words)
     if count < 4:
-        return Facts(len(data), letters, count, body, near_words(distinct, body, body), caps, 0, signs)
+        return Facts(len(data), letters, count, body, near_words(distinct, body, body), caps, 0, signs, len(distinct))
     if 2 * count >= letters and fold.spaced_out(words):
         return None
-    ratio, share = 1.0, 0.0
+    share = 0.0
     if len(distinct) < count:
-        ratio = len(distinct) / count
         share = shape.repeated_words(words, distinct)
         if share >= _PROSE_SHARE:
             return None
     return Facts(
-        len(data), letters, count, body, near_words(distinct, body, body), caps, 0, signs, ratio, 1, share, int(share * len(data))
+        len(data), letters, count, body, near_words(distinct, body, body), caps, 0, signs,
+        len(distinct), 1, share, int(share * len(data)),
     )
 
 

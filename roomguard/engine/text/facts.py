@@ -13,7 +13,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     """The facts of one text. Counts are of code points unless a field says otherwise."""
 
     length: int = 0
-    """Code points of the text as sent."""
+    """Code points of the text as sent, a `:name:` picture as one."""
     letters: int = 0
     """Letters of any script in the judged part (at most 600 code points of a longer text)."""
     words: int = 0
@@ -28,8 +28,8 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     """Digits of any script."""
     symbols: int = 0
     """Characters that are no letter, digit, space, emoji or mark: punctuation, signs, drawing characters."""
-    distinct_word_ratio: float = 1.0
-    """Distinct words / words; 1 for fewer than four words."""
+    distinct_words: int = 0
+    """Different words among `words`."""
     longest_run: int = 1
     """Length of the longest series of one character; 1 where none stands three times in a row."""
     repeat_share: float = 0.0
@@ -41,7 +41,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     emoji: int = 0
     """Pictographs."""
     emotes: int = 0
-    """Emotes of the platform in the text, as the edge named them."""
+    """Emotes of the platform in the text: those the edge named, and `:names:` like `:wave:`, which are not judged as text."""
     art: int = 0
     """Characters pictures are drawn with: braille, box drawing, blocks, squares."""
     invisible: int = 0

@@ -21,6 +21,8 @@ _LAUGHTER = tuple(
 )  # fmt: skip
 _LAUGHTER_LETTERS = frozenset().union(*_LAUGHTER)
 
+_FLAG_LETTERS = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
+
 _PROBE = 4
 _MIN_WALL = 9
 
@@ -35,8 +37,10 @@ def longest_run(text: str) -> int:
 
 
 def emoji_count(text: str) -> int:
-    """Pictographs; a joined family counts each of its members."""
-    return len(_emoji.findall(text))
+    """Pictographs; a joined family counts each of its members, a flag (two code points) once."""
+    found = _emoji.findall(text)
+    flags = sum(char in _FLAG_LETTERS for char in found) if "\U0001f1e6" <= max(found, default="") else 0
+    return len(found) - flags // 2
 
 
 def art_count(text: str) -> int:

@@ -43,6 +43,7 @@ class _Cue:
     points: int
     begging: bool
     anchor: bool
+    both: bool = False
 
 
 def fold_phrase(phrase: str) -> str:
@@ -146,32 +147,32 @@ class WordLists:
         return ""
 
     def scores(self, padded: str) -> Scores:
-        """Points of the cues in a folded, padded text: of each kind the dearest, if one of them is an anchor."""
+        """Points of the cues in a folded, padded text: of each kind the dearest, where an anchor of that score is there."""
         if self._cue_find is None:
             return NO_SCORES
         best: dict[tuple[bool, str], int] = {}
-        anchored = False
+        anchored: set[bool] = set()
         for index, _, _ in self._cue_find.find_matches_as_indexes(padded, overlapping=True)[:MAX_MATCHES]:
             cue = self._cues[self._cue_keys[index]]
-            anchored = anchored or cue.anchor
-            key = (cue.begging, cue.kind)
-            if best.get(key, 0) < cue.points:
-                best[key] = cue.points
-        if not anchored:
-            return NO_SCORES
-        return _sum(best)
+            if cue.anchor:
+                anchored.add(cue.begging)
+            for begging in (False, True) if cue.both else (cue.begging,):
+                if best.get((begging, cue.kind), 0) < cue.points:
+                    best[begging, cue.kind] = cue.points
+        best = {key: points for key, points in best.items() if key[0] in anchored}
+        return _sum(best) if best else NO_SCORES
 
 
 def _sum(best: dict[tuple[bool, str], int]) -> Scores:
     begging = sum(points for (is_begging, _), points in best.items() if is_begging)
     advert = sum(points for (is_begging, _), points in best.items() if not is_begging)
-    return Scores(advert=advert, begging=begging, kinds=tuple(sorted(kind for _, kind in best)))
+    return Scores(advert=advert, begging=begging, kinds=tuple(sorted({kind for _, kind in best})))
 
 
 def _collect_cues(settings: WordSettings) -> dict[str, _Cue]:
     cues: dict[str, _Cue] = {}
     for kind in builtin.BUILTIN if settings.builtin_adverts else ():
-        cue = _Cue(kind.name, kind.points, kind.begging, kind.anchor)
+        cue = _Cue(kind.name, kind.points, kind.begging, kind.anchor, kind.both)
         for phrase in _split(kind.phrases):
             _keep_dearest(cues, phrase, cue)
     for own in settings.adverts:

@@ -30,13 +30,17 @@ def test_walls_repeat_themselves(analyser: Analyser, text: str, share: float) ->
     assert facts.repeated == int(facts.repeat_share * facts.length)
 
 
-@pytest.mark.parametrize("text", ["what a lovely evening it is for a stream", "no", "今天的比赛真的很精彩", "ну что, начинаем?"])
+@pytest.mark.parametrize(
+    "text", ["what a lovely evening it is for a stream", "no", "今天的比赛真的很精彩", "ну что, начинаем?"]
+)
 def test_prose_repeats_nothing(analyser: Analyser, text: str) -> None:
     """An ordinary sentence has no repetition."""
     assert analyser.facts(text).repeat_share < 0.2
 
 
-@pytest.mark.parametrize("text", [c * 4 for c in ("ㅋㅋㅋㅋ", "哈哈哈哈", "wwwww", "66666", "haha", "5555", "ахахах", "jajaja")])
+@pytest.mark.parametrize(
+    "text", [c * 4 for c in ("ㅋㅋㅋㅋ", "哈哈哈哈", "wwwww", "66666", "haha", "5555", "ахахах", "jajaja")]
+)
 def test_laughter_of_many_scripts(analyser: Analyser, text: str) -> None:
     """Laughing and cheering is known as such in several scripts."""
     assert analyser.facts(text).laughter
@@ -98,7 +102,9 @@ def test_allowed_and_blocked_domains() -> None:
     assert "a.evil.net" == analyser.facts("see http://a.evil.net/x").blocked_domain
 
 
-@pytest.mark.parametrize("text", ["discord.gg/abcdef", "https://t.me/somewhere", "wa.me/123456", "https://discord.com/invite/x1"])
+@pytest.mark.parametrize(
+    "text", ["discord.gg/abcdef", "https://t.me/somewhere", "wa.me/123456", "https://discord.com/invite/x1"]
+)
 def test_invites(analyser: Analyser, text: str) -> None:
     """Links into other chats are invites."""
     assert 1 == analyser.facts(text).invites
@@ -115,12 +121,20 @@ def test_skeleton_ignores_dress(analyser: Analyser) -> None:
     """Case, punctuation, spacing, stretching and invisible characters do not change a skeleton."""
     plain = analyser.facts("look at this").skeleton
 
-    assert {plain} == {analyser.facts(text).skeleton for text in ("LOOK at  this!!", "look\u200b at this", "look at thiiiis .", "lооk at this")}
+    assert {plain} == {
+        analyser.facts(text).skeleton
+        for text in ("LOOK at  this!!", "look\u200b at this", "look at thiiiis .", "lооk at this")
+    }
 
 
 def test_near_skeleton_ignores_order_count_and_noise(analyser: Analyser) -> None:
     """Copies that differ in order, repetition, numbers or a random tail share a near skeleton."""
-    texts = ("vote green party vote green party", "party green vote", "vote green party 5182", "vote green party xkqtrzp")
+    texts = (
+        "vote green party vote green party",
+        "party green vote",
+        "vote green party 5182",
+        "vote green party xkqtrzp",
+    )
 
     assert 1 == len({analyser.facts(text).near_skeleton for text in texts})
 
