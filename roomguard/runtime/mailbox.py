@@ -103,6 +103,8 @@ class Mailbox:
 
     def put(self, batch: Batch) -> None:
         """Queue a batch, shedding where it does not fit. Its ticket hears of every event given up."""
+        if self.events + batch.size > self._lower_capacity:
+            self._pass_over_dropped()
         if self._stacks is None and self.events + batch.size <= self._lower_capacity:
             self._queue.append(batch)
             self.events += batch.size
@@ -159,6 +161,13 @@ class Mailbox:
                 item.ticket.reject(place, code)
             item.finish()
         return controls
+
+    def _pass_over_dropped(self) -> None:
+        """Free the places of frames that were given up; the oldest are given up first."""
+        queue = self._queue
+        while queue and isinstance(first := queue[0], Batch) and first.dropped:
+            queue.popleft()
+            self._count_out(first)
 
     def _split(self, batch: Batch, most: int) -> Batch:
         """Cut the first `most` events off a batch too large for one turn."""
@@ -221,14 +230,19 @@ class Mailbox:
         if stacks is not None and sum(map(len, stacks)) <= 2 * self.capacity:
             return stacks
         stacks = [[] for _ in range(HIGHEST + 1)]
+        self._lower = 0
         for item in self._queue:
-            if isinstance(item, Control) or item.dropped:
+            if isinstance(item, Control):
                 continue
             events = item.ticket.events
             for at in range(item.next, len(item.places)):
                 place = item.places[at]
-                if place >= 0:
-                    stacks[CLASSES.get(type(events[place]), 0)].append((item, at))
+                if place < 0:
+                    continue
+                rank = CLASSES.get(type(events[place]), 0)
+                # A dropped batch counts until it leaves the queue, as it does in `events`.
+                self._lower += rank < HIGHEST
+                if not item.dropped:
+                    stacks[rank].append((item, at))
         self._stacks = stacks
-        self._lower = sum(map(len, stacks[:HIGHEST]))
         return stacks
