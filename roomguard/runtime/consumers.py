@@ -6,7 +6,7 @@ is either taken back to the disk (its queue was full) or cut (one frame took too
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 
 import attrs
@@ -14,10 +14,11 @@ import trio
 
 from roomguard.errors import FrameError, OffsetGone, RemoteError
 from roomguard.runtime.bus import ActionBus
+from roomguard.runtime.handshake import RouteParams
 from roomguard.runtime.resender import Sent
 from roomguard.runtime.transport import Connection, ConnectionClosed
 from roomguard.store.settings import BusSettings
-from roomguard.wire import MAX_SEQ, check_id, decode_consumer, encode_error, split_actions
+from roomguard.wire import decode_consumer, encode_error, split_actions
 
 _PAGE_ACTIONS = 500
 _POLICY, _REPLACED = 1008, 4409
@@ -30,7 +31,7 @@ class ConsumerStatistics:
     connections: int
     opened: int
     refused: int
-    """Bad queries, offsets that are gone, too many names."""
+    """Offsets that are gone or not there yet, too many names."""
     replaced: int
     """Connections closed because a newer one had the same name."""
     cut: int
@@ -55,36 +56,6 @@ class _Counters:
     bad_frames: int = 0
 
 
-@attrs.frozen
-class Wish:
-    """What a consumer asks for in its query."""
-
-    after: int | None = None
-    rooms: frozenset[str] | None = None
-    consumer: str | None = None
-
-
-def read_wish(query: Mapping[str, str]) -> Wish:
-    """Read the query of `/v1/actions`.
-
-    Raises:
-        RemoteError: `bad_query`, naming the parameter.
-    """
-    after = query.get("after")
-    # isdecimal alone would take digits of other scripts
-    if after is not None and not (after.isascii() and after.isdecimal() and len(after) < 17 and int(after) <= MAX_SEQ):
-        raise RemoteError("bad_query", "after: expected an offset")
-    rooms = query.get("rooms")
-    names = frozenset(rooms.split(",")) if rooms else None
-    for name in names or ():
-        if wrong := check_id(name):
-            raise RemoteError("bad_query", f"rooms: {wrong}")
-    consumer = query.get("consumer")
-    if consumer is not None and (wrong := check_id(consumer)):
-        raise RemoteError("bad_query", f"consumer: {wrong}")
-    return Wish(None if after is None else int(after), names, consumer)
-
-
 class ConsumerDesk:
     """Serves consumers of one bus. `welcome(first_offset)` is the first frame of each connection."""
 
@@ -96,13 +67,12 @@ class ConsumerDesk:
         self._named: dict[str, _Feed] = {}
         self._counters = _Counters()
 
-    async def serve(self, connection: Connection, _params: Mapping[str, str]) -> None:
+    async def serve(self, connection: Connection, wish: RouteParams) -> None:
         """The life of one connection, until it ends or is refused, replaced or cut."""
         self._counters.opened += 1
         with trio.move_on_after(self._settings.consumer_send_s) as deadline:
             await connection.send(self._welcome(self._bus.first_offset))
             try:
-                wish = read_wish(connection.query)
                 start = self._start(wish)
             except RemoteError as error:
                 self._counters.refused += 1
@@ -125,7 +95,7 @@ class ConsumerDesk:
         """What was served, and how many are connected."""
         return ConsumerStatistics(connections=len(self._feeds), **attrs.asdict(self._counters))
 
-    def _start(self, wish: Wish) -> int:
+    def _start(self, wish: RouteParams) -> int:
         """The offset after which this consumer begins; from now on a new name is remembered with it."""
         bus = self._bus
         known = None if wish.consumer is None else bus.remembered(wish.consumer)
@@ -159,7 +129,7 @@ class _Feed:
         settings: BusSettings,
         counters: _Counters,
         connection: Connection,
-        wish: Wish,
+        wish: RouteParams,
         start: int,
     ) -> None:
         self.wish = wish
