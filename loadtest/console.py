@@ -93,8 +93,9 @@ def _rows(doc: Document) -> list[tuple[str, str]]:
         room = f", {restricted:,} only by restricting the room" if restricted else ""
         rows.append((f"{kind}: caught", f"{attack['caught']:,} of {attack['accounts']:,}{after}{room}"))
     rules = "  ".join(f"{rule} {count:,}" for rule, count in list(innocents["by_rule"].items())[:5])
+    hype = f", {innocents['hit_in_hype']:,} of them only cheered" if innocents["hit_in_hype"] else ""
     labelled = "users hit (nobody is labelled)" if doc["options"]["recordings"] else "innocents hit"
-    rows.append((labelled, f"{innocents['hit']:,} of {innocents['users']:,}  {rules}"))
+    rows.append((labelled, f"{innocents['hit']:,} of {innocents['users']:,}{hype}  {rules}"))
     return rows
 
 

@@ -77,6 +77,7 @@ def _innocents(run: Run) -> Document:
         "users": users,
         "hit": len(hit),
         "share": round(len(hit) / users, 6) if users else None,
+        "hit_in_hype": len(run.script.cheering & hit.keys()),
         "by_rule": dict(rules.most_common()),
         "examples": sorted(hit)[:10],
     }

@@ -41,6 +41,8 @@ class Script:
     attackers: dict[str, Attacker]
     episodes: dict[str, int]
     skipped: dict[str, int]
+    cheering: frozenset[str] = frozenset()
+    """Of the users, those who only take part in a burst of hype."""
 
 
 @attrs.frozen
@@ -98,7 +100,10 @@ def plan(options: Options) -> Script:
     rooms = plan_rooms(load)
     attacks: Plan = plan_attacks(load, rooms)
     streams = live_streams(load, [part for part in split(rooms, load.edges) if part], attacks)
-    return Script([*streams], load.seconds, load.rooms, people(rooms), attacks.attackers, attacks.episodes, {})
+    users = people(rooms) + len(attacks.cheering)
+    return Script(
+        [*streams], load.seconds, load.rooms, users, attacks.attackers, attacks.episodes, {}, attacks.cheering
+    )
 
 
 @contextlib.asynccontextmanager
