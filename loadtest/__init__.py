@@ -29,7 +29,8 @@ The JSON of `--json` (`schema` 1; what was not measured is null):
                                restricted), first_action_s_p50 and _p90 (from the account's first event)
     recall                     caught over accounts, all kinds together
     innocents                  users, hit (anyone else who was muted, kicked or had a message deleted), share,
-                               hit_in_hype (of the hit: who only cheered along), by_rule, examples (ten names); for a recording, where nobody is labelled, simply users hit
+                               hit_in_hype (of the hit: who only cheered along), by_rule, examples (ten names); for a
+                               recording, where nobody is labelled, simply users hit
     guard                      cpu_s and cpu_us_per_event of the load, rss_before_mb, rss_after_mb, rss_peak_mb,
                                config (version), exit (code of a guard we started)
     generator                  its own cpu_s and cpu_us_per_event
