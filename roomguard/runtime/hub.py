@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -69,6 +70,19 @@ class RoomStore(Protocol):
     async def save_snapshots(self, snapshots: Mapping[str, bytes]) -> None:
         """Keep these rooms, in one go."""
         ...
+
+
+class RoomState(Enum):
+    """Where a room stands in its life."""
+
+    OPENING = "opening"
+    """Its guard is not there yet: it may be read from disk."""
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    """It crashed and waits for its restart."""
+    QUARANTINED = "quarantined"
+    """It crashed too often; nothing is judged until it is released."""
+    ENDED = "ended"
 
 
 @attrs.define

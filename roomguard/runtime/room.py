@@ -8,8 +8,8 @@ A step never sends and never waits. What it raises goes to the supervisor, whoev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 
+import attrs
 import msgspec
 import trio
 
@@ -18,89 +18,61 @@ from roomguard.engine.snapshot import survivors
 from roomguard.errors import RoomguardError
 from roomguard.model.actions import Action
 from roomguard.model.events import Control, Event, Moderation, RoomClose, RoomOpen
-from roomguard.runtime.hub import Guard, Hub
+from roomguard.runtime.hub import Guard, Hub, RoomState
 from roomguard.runtime.mailbox import Mailbox, ShedCause
 from roomguard.runtime.tickets import Batch, RejectCode, Ticket
 
-
-class RoomState(Enum):
-    """Where a room stands in its life."""
-
-    OPENING = "opening"
-    """Its guard is not there yet: it may be read from disk."""
-    RUNNING = "running"
-    RESTARTING = "restarting"
-    """It crashed and waits for its restart."""
-    QUARANTINED = "quarantined"
-    """It crashed too often; nothing is judged until it is released."""
-    ENDED = "ended"
+NEVER = float("-inf")
+"""The time of a room that has had no input."""
 
 
+@attrs.define(eq=False, repr=False)
 class LiveRoom:
     """One room while it lives. All of its methods but `serve` are synchronous and belong to the trio thread."""
 
-    __slots__ = (
-        "__weakref__",
-        "closing",
-        "cursor",
-        "direct",
-        "due",
-        "fault",
-        "guard",
-        "hub",
-        "item",
-        "lag",
-        "mailbox",
-        "name",
-        "pause",
-        "position",
-        "preface",
-        "reset",
-        "resume_at",
-        "saved",
-        "sheds",
-        "state",
-        "suspect",
-        "task",
-        "time",
-        "version",
-        "waiting",
-    )
-
-    def __init__(self, name: str, hub: Hub) -> None:
-        self.name = name
-        self.hub = hub
-        self.guard: Guard | None = None
-        self.state = RoomState.OPENING
-        self.direct = False
-        """Running, nothing queued, task parked: whoever has events may call `step`."""
-        self.time = float("-inf")
-        """Room time, Unix seconds."""
-        self.lag = 0.0
-        """How far room time is behind the shell's clock, seconds; constant between inputs."""
-        self.due = float("inf")
-        """When the shared timer calls, by the shell's clock."""
-        self.version = hub.first_version
-        self.position = 0
-        """The bus position of the room's latest actions."""
-        self.mailbox: Mailbox | None = None
-        self.sheds: dict[str, int] | None = None
-        self.waiting: list[Callable[[], None]] | None = None
-        self.closing = False
-        self.saved: bytes | None = None
-        """The `state` that the next guard is reset to; empty or None for none."""
-        self.reset = False
-        """Whether the next guard has a past to be told of in a `reset` record."""
-        self.preface = False
-        """Whether that, or a configuration, is still to be told, before the first input."""
-        self.task: trio.lowlevel.Task | None = None
-        # For the supervisor: what went wrong, where the step was, what is left of what it was doing.
-        self.fault: Exception | None = None
-        self.cursor = -1
-        self.item: Batch | Control | None = None
-        self.suspect: object = None
-        self.pause: trio.CancelScope | None = None
-        self.resume_at = 0.0
+    name: str
+    hub: Hub
+    guard: Guard | None = None
+    state: RoomState = RoomState.OPENING
+    direct: bool = False
+    """Running, nothing queued, task parked: whoever has events may call `step`."""
+    time: float = NEVER
+    """Room time, Unix seconds."""
+    lag: float = 0.0
+    """How far room time is behind the shell's clock, seconds; constant between inputs."""
+    due: float = float("inf")
+    """When the shared timer calls, by the shell's clock."""
+    version: str = attrs.field(default=attrs.Factory(lambda room: room.hub.first_version, takes_self=True))
+    """What the room is judged by, as far as its recording knows."""
+    position: int = 0
+    """The bus position of the room's latest actions."""
+    mailbox: Mailbox | None = None
+    sheds: dict[str, int] | None = None
+    """Events shed since the last turn, by kind."""
+    waiting: list[Callable[[], None]] | None = None
+    """Who wants to know when there is a guard."""
+    closing: bool = False
+    """A `room_close` came: put the room away as soon as nothing is left to do."""
+    saved: bytes | None = None
+    """The `state` that the next guard is reset to; empty or None for none."""
+    reset: bool = False
+    """Whether the next guard has a past to be told of in a `reset` record."""
+    preface: bool = False
+    """Whether that, or a configuration, is still to be told, before the first input."""
+    task: trio.lowlevel.Task | None = None
+    """The room's task while it is parked."""
+    fault: Exception | None = None
+    """What was raised by a step that somebody else ran, until the task takes it."""
+    cursor: int = -1
+    """The place of the event a step was at when it raised."""
+    item: Batch | Control | None = None
+    """What a turn was at when it raised."""
+    suspect: object = None
+    """What the room crashed on last: an event's id or a control record."""
+    pause: trio.CancelScope | None = None
+    """Cancel it to end a pause or quarantine."""
+    resume_at: float = 0.0
+    """When a pause ends, by the shell's clock."""
 
     def __repr__(self) -> str:
         return f"<LiveRoom {self.name!r} {self.state.value} queued={len(self)}>"
@@ -246,7 +218,7 @@ class LiveRoom:
         if guard is None or self.version == program.version:
             return
         guard.configure(program)
-        if self.time == float("-inf"):
+        if self.time == NEVER:
             # No input has said yet what time it is here: told before the first one.
             self.preface = True
             self.direct = False
@@ -318,7 +290,7 @@ class LiveRoom:
             self.reset, self.saved = True, state
         self.guard = hub.ports.new_guard(self.name, hub.program) if guard is None else guard
         self.preface = self.reset or self.version != hub.program.version
-        if self.preface and self.time > float("-inf"):
+        if self.preface and self.time > NEVER:
             self._tell_preface(self.time)
         self.state = RoomState.RUNNING
         self.direct = not self.mailbox and not self.preface
@@ -331,7 +303,7 @@ class LiveRoom:
 
         At the time of that input, not of the clock: only the input knows what time it is in the room.
         """
-        first = self.time == float("-inf")
+        first = self.time == NEVER
         self.time = at
         program = self.hub.program
         if self.version != program.version:
@@ -375,7 +347,7 @@ class LiveRoom:
 
     def put_aside(self, snapshots: dict[str, bytes]) -> None:
         """Add what must be kept of the room; nothing where it has had no input yet."""
-        if self.guard is not None and self.time > float("-inf"):
+        if self.guard is not None and self.time > NEVER:
             snapshots[self.name] = self.guard.snapshot()
 
     # For the supervisor

@@ -16,8 +16,8 @@ import trio
 from roomguard.engine.program import Program
 from roomguard.errors import RoomguardError
 from roomguard.model.events import Control
-from roomguard.runtime.hub import Hub, RoomPorts
-from roomguard.runtime.room import LiveRoom, RoomState
+from roomguard.runtime.hub import Hub, RoomPorts, RoomState
+from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.supervisor import Supervisor, SupervisorStatistics
 from roomguard.runtime.tickets import RejectCode, Ticket
@@ -190,18 +190,32 @@ class Rooms:
             if room is None:
                 self._no_room(ticket, places)
             elif room.direct:
+                spent += len(places)
                 if len(places) <= turn:
                     step(room, ticket, places)
                 else:
-                    step(room, ticket, places[:turn])
-                    room.offer(ticket, places[turn:])
-                spent += len(places)
+                    await self._hand_over_long(room, ticket, places)
                 if spent >= turn:
                     spent = 0
                     await trio.lowlevel.cancel_shielded_checkpoint()
             else:
                 room.offer(ticket, places)
         ticket.release()
+
+    async def _hand_over_long(self, room: LiveRoom, ticket: Ticket, places: list[int]) -> None:
+        """More than a turn's events for one idle room: a turn at once, the rest in its mailbox where that has the room.
+
+        A frame is never shed by an idle room just because it is larger than the mailbox.
+        """
+        turn = self.settings.turn_events
+        while places and room.direct:
+            self.supervisor.step(room, ticket, places[:turn])
+            places = places[turn:]
+            if len(places) <= self.settings.mailbox_events // 2:
+                break
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        if places:
+            room.offer(ticket, places)
 
     def control(self, record: Control) -> bool:
         """Give a control record to its room, which is opened for it; False where that cannot be done."""

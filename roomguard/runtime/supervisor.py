@@ -18,7 +18,8 @@ import attrs
 import trio
 
 from roomguard.model.events import AnyEvent, Control
-from roomguard.runtime.room import LiveRoom, RoomState
+from roomguard.runtime.hub import RoomState
+from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.tickets import Batch, Ticket
 

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from roomguard.engine.outcome import ALLOW
 from roomguard.engine.snapshot import survivors
 from roomguard.model.events import Control
-from roomguard.runtime.room import RoomState
+from roomguard.runtime.hub import RoomState
 from roomguard.runtime.settings_rooms import RoomSettings
 from tests.runtime.room_fakes import (
     EPOCH,
@@ -56,6 +56,31 @@ class TestHandOver:
             assert [event.id for event in events] == house.guard().seen
             assert ticket.closed
             assert house.rooms.get("r1").direct  # type: ignore[union-attr]
+
+    async def test_an_idle_room_sheds_nothing_of_one_large_frame(self, autojump_clock: MockClock) -> None:
+        """A frame larger than the mailbox is decided whole where nothing else waits."""
+        async with a_house(RoomSettings(turn_events=10, mailbox_events=20)) as house:
+            ticket = await house.send(*(chat() for _ in range(200)))
+            await trio.testing.wait_all_tasks_blocked()
+
+            assert 200 == ticket.accepted
+            assert {} == house.rooms.statistics().shed
+
+    async def test_a_flood_is_shed_inside_its_room(self, autojump_clock: MockClock) -> None:
+        """What a busy room cannot hold is rejected `shed`, recorded, and counted by kind and cause; others lose none."""
+        async with a_house(RoomSettings(turn_events=10, mailbox_events=20)) as house:
+            await house.send(*(chat() for _ in range(15)))
+            ticket = await house.send(*(chat() for _ in range(40)), *(chat(room="r2") for _ in range(10)))
+            await trio.testing.wait_all_tasks_blocked()
+
+            codes = {one.code for one in ticket.rejections()}
+            shed = len(ticket.rejections())
+            assert {"shed"} == codes
+            assert {("chat", "full"): shed} == house.rooms.statistics().shed
+            assert 10 == len(house.guard("r2").seen)
+            records = [one for one in house.record if isinstance(one, Control)]
+            assert shed == sum(one.count or 0 for one in records)
+            assert {("shed", "r1", "chat")} == {(one.type, one.room, one.kind) for one in records}
 
     async def test_order_holds_when_direct_and_queued_mix(self, autojump_clock: MockClock) -> None:
         """Events of one room are decided in the order they were handed over, whoever runs the step."""

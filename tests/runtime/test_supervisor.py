@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from roomguard.model.events import Control
-from roomguard.runtime.room import RoomState
+from roomguard.runtime.hub import RoomState
 from roomguard.runtime.settings_rooms import RoomSettings
 from tests.runtime.room_fakes import (
     EPOCH,
