@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import enum
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
@@ -24,6 +25,8 @@ MAX_CHARS = 2_000
 """Longest rule text."""
 MAX_NODES = 250
 """Most syntax nodes of one expression."""
+MAX_PRODUCTS = 8
+"""Most multiplications of one expression: the product of more whole numbers could exceed every float."""
 MAX_REGEX_BYTES = 1 << 18
 """RE2's memory for one compiled expression."""
 
@@ -137,38 +140,54 @@ def nearest(word: str, words: list[str]) -> str:
 
 def compile_condition(text: str, scope: Scope) -> Condition:
     """Compile a rule text. Raises RuleError with the column of the first thing that is wrong."""
-    if len(text) > MAX_CHARS:
-        raise RuleError(f"longer than {MAX_CHARS} characters")
-    source = text.replace("\n", " ")
-    try:
-        tree = ast.parse(source.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        column = getattr(error, "offset", None) or 1
-        raise RuleError(f"not an expression: {getattr(error, 'msg', error)}", column) from None
-    if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
-        raise RuleError(f"more than {MAX_NODES} syntax nodes; split it into several rules")
+    compiler = _Compiler(scope, text)
     before = dict(scope.used)
     scope.used.clear()
-    true, false = _Compiler(scope).condition(tree.body)
+    true, false = compiler.condition(compiler.root)
     symbols = tuple(scope.used)
     scope.used.update(before)
     return Condition(true=true, false=false, symbols=symbols)
 
 
 def compile_number(text: str, scope: Scope) -> tuple[str, tuple[str, ...]]:
-    """Compile an arithmetic expression: its source and what must hold for it to be known."""
-    if len(text) > MAX_CHARS:
-        raise RuleError(f"longer than {MAX_CHARS} characters")
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise RuleError(f"not an expression: {getattr(error, 'msg', error)}") from None
-    value = _Compiler(scope)._number(tree.body)  # noqa: SLF001 - the same module
+    """Compile an arithmetic expression: its source and what must hold for it to be known. Raises RuleError."""
+    compiler = _Compiler(scope, text)
+    value = compiler.number(compiler.root)
     return value.code, value.guards
 
 
-def _column(node: ast.expr) -> int:
-    return node.col_offset + 1
+_quoted_or_comment = re.compile(
+    r"""(?P<prefix>[A-Za-z]*)(?P<quoted>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<comment>\#[^\n]*)"""
+)
+
+
+def _one_line(text: str) -> str:
+    """The text without comments and line breaks, each column where it was."""
+
+    def plain(match: re.Match[str]) -> str:
+        if match["comment"] is not None:
+            return " " * len(match[0])
+        if "\\" in match["quoted"] and "r" not in match["prefix"].lower():
+            # "\\b" would be a backspace, and an expression that never matches.
+            raise RuleError('write a text with a backslash as r"..."', match.start() + 1)
+        return match[0]
+
+    return _quoted_or_comment.sub(plain, text).replace("\r", " ").replace("\n", " ")
+
+
+def _parsed(source: str, lead: int) -> ast.expr:
+    """The syntax tree of one expression, within the bounds. `lead` is what stands before it in the rule's text."""
+    try:
+        body = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        column = max(1, getattr(error, "offset", None) or 1) + lead
+        raise RuleError(f"not an expression: {getattr(error, 'msg', error)}", column) from None
+    nodes = list(ast.walk(body))
+    if len(nodes) > MAX_NODES:
+        raise RuleError(f"more than {MAX_NODES} syntax nodes; split it into several rules")
+    if sum(isinstance(node, ast.Mult) for node in nodes) > MAX_PRODUCTS:
+        raise RuleError(f"more than {MAX_PRODUCTS} multiplications")
+    return body
 
 
 def _early(left: _Value, sign: str, right: _Value) -> list[str]:
@@ -191,8 +210,18 @@ def _any(parts: list[str]) -> str:
 class _Compiler:
     """One expression on its way to source."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, text: str) -> None:
+        if len(text) > MAX_CHARS:
+            raise RuleError(f"longer than {MAX_CHARS} characters")
+        line = _one_line(text)
         self.scope = scope
+        self.source = line.strip()
+        self.lead = len(line) - len(line.lstrip())
+        self.root = _parsed(self.source, self.lead)
+
+    def column(self, node: ast.expr) -> int:
+        """Where a node stands in the rule's text, in characters from 1 (the parser counts bytes from 0)."""
+        return self.lead + len(self.source.encode()[: node.col_offset].decode()) + 1
 
     def condition(self, node: ast.expr) -> tuple[str, str]:
         """(certainly true, certainly false) as source."""
@@ -213,7 +242,7 @@ class _Compiler:
             return self._known(node)
         value = self._value(node)
         if value.kind is not Kind.BOOL:
-            raise RuleError(f"a {value.kind.value} is no condition; compare it with something", _column(node))
+            raise RuleError(f"a {value.kind.value} is no condition; compare it with something", self.column(node))
         guards = list(value.guards)
         return _all([*guards, value.code]), _all([*guards, f"not {value.code}"])
 
@@ -231,21 +260,21 @@ class _Compiler:
     def _compare_two(self, left_node: ast.expr, operator: ast.cmpop, right_node: ast.expr) -> tuple[str, str]:
         signs = _COMPARE.get(type(operator))
         if signs is None:
-            raise RuleError("use == and != instead of is", _column(right_node))
+            raise RuleError("use == and != instead of is", self.column(right_node))
         left = self._operand(left_node, right_node)
         if signs[0] in ("in", "not in"):
             right = self._members(right_node)
             if left.kind is not Kind.TEXT:
-                raise RuleError(f"'in' looks for a text, this is a {left.kind.value}", _column(left_node))
+                raise RuleError(f"'in' looks for a text, this is a {left.kind.value}", self.column(left_node))
         else:
             right = self._operand(right_node, left_node)
             if left.kind is not right.kind:
                 message = f"cannot compare a {left.kind.value} with a {right.kind.value}"
-                raise RuleError(message, _column(right_node))
+                raise RuleError(message, self.column(right_node))
             if left.kind is Kind.TEXTS:
-                raise RuleError("use 'in' or count() with a list of texts", _column(left_node))
+                raise RuleError("use 'in' or count() with a list of texts", self.column(left_node))
             if left.kind is not Kind.NUMBER and signs[0] not in ("==", "!="):
-                raise RuleError(f"a {left.kind.value} has no order; use == or !=", _column(left_node))
+                raise RuleError(f"a {left.kind.value} has no order; use == or !=", self.column(left_node))
         guards = [*left.guards, *(guard for guard in right.guards if guard not in left.guards)]
         true = _all([*_early(left, signs[0], right), *guards, f"{left.code} {signs[0]} {right.code}"])
         false = _all([*guards, f"{left.code} {signs[1]} {right.code}"])
@@ -270,10 +299,10 @@ class _Compiler:
             value = self._value(node)
             if value.kind is Kind.TEXTS:
                 return value
-            raise RuleError('after \'in\' comes a list of texts, such as ("a", "b")', _column(node))
+            raise RuleError('after \'in\' comes a list of texts, such as ("a", "b")', self.column(node))
         words = [element.value for element in node.elts if isinstance(element, ast.Constant)]
         if len(words) != len(node.elts) or not all(isinstance(word, str) for word in words):
-            raise RuleError("only quoted texts may stand in this list", _column(node))
+            raise RuleError("only quoted texts may stand in this list", self.column(node))
         members = ", ".join(repr(word) for word in dict.fromkeys(words))
         return _Value(code=f"({members},)" if members else "()", kind=Kind.TEXTS)
 
@@ -287,12 +316,12 @@ class _Compiler:
         if isinstance(node, ast.BinOp):
             return self._arithmetic(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-            operand = self._number(node.operand)
+            operand = self.number(node.operand)
             sign = "-" if isinstance(node.op, ast.USub) else ""
             return attrs.evolve(operand, code=f"({sign}{operand.code})", constant=None)
         if isinstance(node, (ast.BoolOp, ast.Compare, ast.UnaryOp)):
-            raise RuleError("a condition cannot stand here; combine conditions with and, or, not", _column(node))
-        raise RuleError(f"{type(node).__name__} is not part of the rule language", _column(node))
+            raise RuleError("a condition cannot stand here; combine conditions with and, or, not", self.column(node))
+        raise RuleError(f"{type(node).__name__} is not part of the rule language", self.column(node))
 
     def _constant(self, node: ast.Constant) -> _Value:
         value = node.value
@@ -300,11 +329,11 @@ class _Compiler:
             return _Value(code=str(value), kind=Kind.BOOL)
         if isinstance(value, (int, float)):
             if value != value or abs(value) > 2**53:  # noqa: PLR0124 - NaN is the number unlike itself
-                raise RuleError("a number beyond 2**53 cannot be compared exactly", _column(node))
+                raise RuleError("a number beyond 2**53 cannot be compared exactly", self.column(node))
             return _Value(code=repr(value), kind=Kind.NUMBER, constant=float(value))
         if isinstance(value, str):
             return _Value(code=repr(value), kind=Kind.TEXT, constant=value)
-        raise RuleError(f"a {type(value).__name__} cannot be written in a rule", _column(node))
+        raise RuleError(f"a {type(value).__name__} cannot be written in a rule", self.column(node))
 
     def _name(self, node: ast.Name, bound: float = inf) -> _Value:
         threshold = self.scope.thresholds.get(node.id)
@@ -313,7 +342,7 @@ class _Compiler:
         symbol = self.scope.symbols.get(node.id)
         if symbol is None:
             known = [*self.scope.symbols, *self.scope.thresholds]
-            raise RuleError(f"no feature is named {node.id!r} here{nearest(node.id, known)}", _column(node))
+            raise RuleError(f"no feature is named {node.id!r} here{nearest(node.id, known)}", self.column(node))
         self.scope.used[node.id] = None
         self.scope.note_bound(node.id, bound)
         return self._symbol(symbol)
@@ -325,21 +354,22 @@ class _Compiler:
         # The guard runs first and leaves the value where `again` finds it.
         return _Value(code=again, kind=symbol.kind, guards=(f"{first} is not None",), ceiling=symbol.ceiling)
 
-    def _number(self, node: ast.expr) -> _Value:
+    def number(self, node: ast.expr) -> _Value:
+        """An operand that must be a number."""
         value = self._value(node)
         if value.kind is not Kind.NUMBER:
-            raise RuleError(f"a number is needed here, this is a {value.kind.value}", _column(node))
+            raise RuleError(f"a number is needed here, this is a {value.kind.value}", self.column(node))
         return value
 
     def _arithmetic(self, node: ast.BinOp) -> _Value:
         sign = _ARITHMETIC.get(type(node.op))
         if sign is None:
-            raise RuleError("only + - * / can be calculated with", _column(node))
-        left, right = self._number(node.left), self._number(node.right)
+            raise RuleError("only + - * / can be calculated with", self.column(node))
+        left, right = self.number(node.left), self.number(node.right)
         guards = [*left.guards, *(guard for guard in right.guards if guard not in left.guards)]
         if sign == "/":
             if right.constant == 0:
-                raise RuleError("division by zero", _column(node.right))
+                raise RuleError("division by zero", self.column(node.right))
             if right.constant is None:
                 guards.append(f"{right.code} != 0")
         return _Value(code=f"({left.code} {sign} {right.code})", kind=Kind.NUMBER, guards=tuple(guards))
@@ -347,12 +377,12 @@ class _Compiler:
     def _call(self, node: ast.Call) -> _Value:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             name = node.func.id if isinstance(node.func, ast.Name) else "this"
-            raise RuleError(f"there is no function {name!r}{nearest(name, list(FUNCTIONS))}", _column(node))
+            raise RuleError(f"there is no function {name!r}{nearest(name, list(FUNCTIONS))}", self.column(node))
         if node.keywords:
-            raise RuleError("functions take no named arguments", _column(node))
+            raise RuleError("functions take no named arguments", self.column(node))
         name = node.func.id
         if name == "known":
-            raise RuleError("known() is a condition by itself", _column(node))
+            raise RuleError("known() is a condition by itself", self.column(node))
         handlers: Mapping[str, Callable[[ast.Call], _Value]] = {
             "over": self._over,
             "matches": self._matches,
@@ -363,29 +393,29 @@ class _Compiler:
         return handler(node) if handler else self._numeric_call(name, node)
 
     def _known(self, node: ast.Call) -> tuple[str, str]:
-        if len(node.args) != 1 or not isinstance(node.args[0], ast.Name):
-            raise RuleError("known() takes one feature", _column(node))
+        if len(node.args) != 1 or node.keywords or not isinstance(node.args[0], ast.Name):
+            raise RuleError("known() takes one feature", self.column(node))
         value = self._value(node.args[0])
         if not value.guards:
             return "True", "False"
-        return value.guards[0], value.guards[0].replace(" is not None", " is None")
+        return value.guards[0], f"{value.guards[0].removesuffix(' is not None')} is None"
 
     def _text_argument(self, node: ast.Call, position: int, what: str) -> str:
         argument = node.args[position]
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and argument.value:
             return argument.value
-        raise RuleError(f"{what} must be a quoted text", _column(argument))
+        raise RuleError(f"{what} must be a quoted text", self.column(argument))
 
     def _arity(self, node: ast.Call, wanted: int, usage: str) -> None:
         if len(node.args) != wanted:
-            raise RuleError(f"write {usage}", _column(node))
+            raise RuleError(f"write {usage}", self.column(node))
 
     def _over(self, node: ast.Call) -> _Value:
         self._arity(node, 1, FUNCTIONS["over"])
         name = self._text_argument(node, 0, "the limit")
         symbol = self.scope.limits.get(name)
         if symbol is None:
-            raise RuleError(f"no limit is named {name!r}{nearest(name, list(self.scope.limits))}", _column(node))
+            raise RuleError(f"no limit is named {name!r}{nearest(name, list(self.scope.limits))}", self.column(node))
         self.scope.used[symbol.name] = None
         return self._symbol(symbol)
 
@@ -395,13 +425,13 @@ class _Compiler:
         pattern = self._text_argument(node, 1, "the regular expression")
         name = "regex_" + hashlib.blake2b(pattern.encode(), digest_size=6).hexdigest()
         if name not in self.scope.constants:
-            self.scope.constants[name] = compile_regex(pattern, _column(node.args[1]))
+            self.scope.constants[name] = compile_regex(pattern, self.column(node.args[1]))
         return _Value(code=f"({name}.search({value.code}) is not None)", kind=Kind.BOOL, guards=value.guards)
 
     def _text(self, node: ast.expr) -> _Value:
         value = self._value(node)
         if value.kind is not Kind.TEXT:
-            raise RuleError(f"a text is needed here, this is a {value.kind.value}", _column(node))
+            raise RuleError(f"a text is needed here, this is a {value.kind.value}", self.column(node))
         return value
 
     def _contains(self, node: ast.Call) -> _Value:
@@ -414,13 +444,13 @@ class _Compiler:
         self._arity(node, 1, FUNCTIONS["count"])
         value = self._value(node.args[0])
         if value.kind is not Kind.TEXTS:
-            raise RuleError(f"count() counts a list of texts, this is a {value.kind.value}", _column(node))
+            raise RuleError(f"count() counts a list of texts, this is a {value.kind.value}", self.column(node))
         return _Value(code=f"len({value.code})", kind=Kind.NUMBER, guards=value.guards)
 
     def _numeric_call(self, name: str, node: ast.Call) -> _Value:
         wanted = 1 if name == "abs" else 2
         self._arity(node, wanted, FUNCTIONS[name])
-        values = [self._number(argument) for argument in node.args]
+        values = [self.number(argument) for argument in node.args]
         guards = tuple(dict.fromkeys(guard for value in values for guard in value.guards))
         code = f"{name}({', '.join(value.code for value in values)})"
         return _Value(code=code, kind=Kind.NUMBER, guards=guards)
