@@ -48,7 +48,7 @@ class Penalties:
         # Read by the room for every event: a look into an empty dict is the usual case.
         self.mutes: dict[str, Penalty] = {}
         self.kicks: dict[str, Penalty] = {}
-        # (end, kind, user); entries of a replaced penalty stay until their end and are skipped then.
+        # (end, kind, user) of every penalty.
         self._by_end: SortedList[tuple[float, str, str]] | None = None
 
     def __len__(self) -> int:
@@ -67,30 +67,33 @@ class Penalties:
         before = table.get(penalty.user)
         if before is not None and before.until >= penalty.until:
             return
-        if before is None and len(self) >= self.cap:
-            self._forget_first()
-        table[penalty.user] = penalty
         if self._by_end is None:
             self._by_end = SortedList()
+        if before is not None:
+            self._by_end.discard((before.until, before.kind, before.user))
+        elif len(self) >= self.cap:
+            self._forget_first()
+        table[penalty.user] = penalty
         self._by_end.add((penalty.until, penalty.kind, penalty.user))
 
+    def limit(self, cap: int) -> None:
+        """Keep at most `cap` penalties from now on; those that end first are forgotten and counted."""
+        self.cap = cap
+        while len(self) > cap:
+            self._forget_first()
+
     def _forget_first(self) -> None:
-        while self._by_end:
-            until, kind, user = self._by_end.pop(0)
-            penalty = self._table(kind).get(user)
-            if penalty is not None and penalty.until == until:
-                del self._table(kind)[user]
-                self.forgotten += 1
-                return
+        if self._by_end:
+            _, kind, user = self._by_end.pop(0)
+            del self._table(kind)[user]
+            self.forgotten += 1
 
     def purge(self, now: float) -> None:
         """Drop what has run out by `now`."""
         by_end = self._by_end
         while by_end and by_end[0][0] <= now:
-            until, kind, user = by_end.pop(0)
-            penalty = self._table(kind).get(user)
-            if penalty is not None and penalty.until == until:
-                del self._table(kind)[user]
+            _, kind, user = by_end.pop(0)
+            del self._table(kind)[user]
 
     def mute_of(self, user: str, now: float) -> Penalty | None:
         """The mute in force on a user, or None."""

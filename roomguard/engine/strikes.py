@@ -32,6 +32,12 @@ class Strikes:
         self._by_user[user] = (count, now)
         return count
 
+    def limit(self, cap: int) -> None:
+        """Keep at most `cap` users from now on; those struck longest ago are forgotten."""
+        self.cap = cap
+        while len(self._by_user) > cap:
+            del self._by_user[next(iter(self._by_user))]
+
     def take_back(self, user: str) -> None:
         """One strike less, because the action behind it was undone."""
         entry = self._by_user.get(user)
