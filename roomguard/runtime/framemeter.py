@@ -12,6 +12,7 @@ SMALL_BYTES = 256
 """A fragment under this many bytes counts like a control frame: larger ones pay for themselves."""
 
 _CONT, _TEXT, _BINARY, _CLOSE = 0, 1, 2, 8
+_RESERVED_BITS = 0x70
 _LONGEST_HEADER = 14
 
 
@@ -52,6 +53,7 @@ class FrameMeter:
     __slots__ = (
         "_bucket",
         "_head",
+        "_last",
         "_max_bytes",
         "_message_bytes",
         "_open",
@@ -70,10 +72,11 @@ class FrameMeter:
         self._message_bytes = 0
         self._open = False
         self._over = False
+        self._last = False
         self.fault: Fault | None = None
         self.frames = 0
         self.messages = 0
-        """Messages whose last frame has begun."""
+        """Messages that came to their end."""
 
     @property
     def pending(self) -> bool:
@@ -91,6 +94,7 @@ class FrameMeter:
                 step = min(self._skip, end - at)
                 self._skip -= step
                 at += step
+                self._count_finished()
                 continue
             began = at
             at = self._header(data, at)
@@ -99,6 +103,11 @@ class FrameMeter:
             if self._closing():
                 return end
         return end
+
+    def _count_finished(self) -> None:
+        if self._last and not self._skip:
+            self.messages += 1
+            self._last = False
 
     def _closing(self) -> bool:
         """After a close frame nothing that follows means anything."""
@@ -131,6 +140,8 @@ class FrameMeter:
         elif size == 127:
             size = int.from_bytes(header[2:10], "big")
         self._skip = size
+        if header[0] & _RESERVED_BITS:
+            return  # the library's to refuse, with its own code
         if opcode > _BINARY:
             self._over = opcode == _CLOSE
             if not self._bucket.take():
@@ -151,9 +162,10 @@ class FrameMeter:
             self.fault = Fault(1009, f"a message has at most {self._max_bytes} bytes")
             return
         self._open = not final
+        self._last = final
         if final:
-            self.messages += 1
             self._message_bytes = 0
+            self._count_finished()
 
 
 def _header_size(second: int) -> int:

@@ -24,7 +24,7 @@ END = b"\r\n\r\n"
 Endpoint = Literal["edge", "room", "actions"]
 
 _FOREIGN = re.compile(rb"[^\t\r\n\x20-\x7e]")
-_BARE_LINE_FEED = re.compile(rb"(?:^|[^\r])\n")
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _STRAY_PERCENT = re.compile("%(?![0-9a-fA-F]{2})")
 _DIGITS = re.compile("[0-9]{1,16}")
@@ -74,11 +74,11 @@ class Opening:
     subprotocol: str | None
 
 
-def check_bytes(fresh: bytes) -> None:
-    """Refuses bytes that no handshake has, as soon as they come; `fresh` overlaps the previous look by one byte."""
-    if _FOREIGN.search(fresh):
+def check_bytes(head: bytes, start: int = 0) -> None:
+    """Refuses bytes that no handshake has, as soon as they come; what is before `start` was looked at already."""
+    if _FOREIGN.search(head, start):
         raise Refused(400, "bad_request", "the handshake has bytes that are not printable ASCII\n")
-    if _BARE_LINE_FEED.search(fresh):
+    if _BARE_LINE_FEED.search(head, start):
         raise Refused(400, "bad_request", "lines of the handshake end in CR LF\n")
 
 

@@ -114,21 +114,26 @@ class Listener:
         self._listeners = await self._bind()
         addresses = [tuple(listener.socket.getsockname()[:2]) for listener in self._listeners]
         self._announce(addresses)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keeper.run)
-            async with trio.open_nursery() as accepting:
-                for listener in self._listeners:
-                    accepting.start_soon(self._accept, listener, nursery)
-                task_status.started(addresses)
-            while self._open:
-                self._empty = trio.Event()
-                await self._empty.wait()
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keeper.run)
+                async with trio.open_nursery() as accepting:
+                    for listener in self._listeners:
+                        accepting.start_soon(self._accept, listener, nursery)
+                    task_status.started(addresses)
+                while self._open:
+                    self._empty = trio.Event()
+                    await self._empty.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            for listener in self._listeners:
+                listener.socket.close()
 
     async def stop_accepting(self) -> None:
         """No new connections from now on. Open ones go on until their handlers are done with them."""
         for listener in self._listeners:
             await listener.aclose()
+        await trio.lowlevel.checkpoint()
 
     async def _bind(self) -> list[trio.SocketListener]:
         settings = self._settings
@@ -285,11 +290,11 @@ class Listener:
             data = await pipe.receive_some(_READ_BYTES)
             if not data:
                 return None
-            looked = max(0, len(head) - 1)
+            looked = len(head)
             head += data
-            end = head.find(handshake.END, max(0, looked - 2))
+            end = head.find(handshake.END, max(0, looked - 3))
             stop = len(head) if end < 0 else end + len(handshake.END)
-            handshake.check_bytes(head[looked:stop])
+            handshake.check_bytes(head[:stop], looked)
             if stop > self._settings.header_bytes or (end < 0 and len(head) >= self._settings.header_bytes):
                 raise Refused(400, "bad_request", f"the handshake is over {self._settings.header_bytes} bytes\n")
             if end >= 0:

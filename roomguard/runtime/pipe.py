@@ -58,6 +58,8 @@ class Pipe(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """The next bytes, b"" at the end. Raises trio's BrokenResourceError and ClosedResourceError."""
+        if self._closed:
+            raise trio.ClosedResourceError
         if self._pushed:
             await trio.lowlevel.checkpoint()
             return self._pushed.pop(0)
@@ -72,6 +74,8 @@ class Pipe(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Writes all; aborts the connection if that fails, is cancelled or is cut by the watcher."""
+        if self._closed:
+            raise trio.ClosedResourceError
         self.sending_since = trio.current_time()
         try:
             await self._transport.send_all(data)

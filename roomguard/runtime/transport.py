@@ -114,6 +114,7 @@ class BaseConnection(ABC):
         self._next_ping = trio.current_time() + settings.ping_s
         self._asked_at: float | None = None
         self._reads_when_asked = 0
+        self._reads_last_tick = 0
 
     @property
     def path(self) -> str:
@@ -184,8 +185,10 @@ class BaseConnection(ABC):
         if pipe.sending_since is not None and now - pipe.sending_since > settings.send_s:
             self._give_up(Fault(ABNORMAL, "the peer did not read in time"))
             return
+        listening = pipe.reading or pipe.reads != self._reads_last_tick
+        self._reads_last_tick = pipe.reads
         since = self._unfinished_since
-        if since is not None and pipe.reading and now - since > settings.message_s and not self._failed():
+        if since is not None and listening and now - since > settings.message_s and not self._failed():
             self._nursery.start_soon(self._fail, Fault(1008, "a message was not finished in time"))
             return
         self._watch_pong(now)

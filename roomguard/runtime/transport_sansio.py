@@ -10,12 +10,14 @@ import codecs
 import contextlib
 import logging
 from collections.abc import Sequence
+from types import GeneratorType
 
 import trio
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
+from websockets.streams import StreamReader
 from websockets.typing import Subprotocol
 
 from roomguard.runtime.framemeter import SMALL_BYTES, Bucket, Fault
@@ -36,6 +38,29 @@ _log = logging.getLogger("roomguard.websocket")
 _log.setLevel(logging.WARNING)
 
 
+_BETWEEN_FRAMES = StreamReader.at_eof.__code__
+
+
+def _inside_frame(protocol: ServerProtocol) -> bool:
+    """Whether the bytes so far end inside a frame, as only the parser's coroutine knows.
+
+    Between two frames it waits in `at_eof`, two coroutines down; inside one, in a reader of `Frame.parse`.
+    """
+    inner: object = protocol.parser
+    for _ in range(2):
+        inner = inner.gi_yieldfrom if isinstance(inner, GeneratorType) else None
+    return isinstance(inner, GeneratorType) and inner.gi_code is not _BETWEEN_FRAMES
+
+
+class _Protocol(ServerProtocol):
+    """A peer may leave in the middle of a fragmented message: that is a close like any other."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class SansioConnection(BaseConnection):
     """A connection carried by `websockets`' sans-I/O protocol."""
 
@@ -43,7 +68,7 @@ class SansioConnection(BaseConnection):
         self, pipe: Pipe, opening: Opening, peer: str, settings: ListenSettings, nursery: trio.Nursery
     ) -> None:
         super().__init__(pipe, opening, peer, settings, nursery)
-        self._protocol = ServerProtocol(
+        self._protocol = _Protocol(
             max_size=settings.max_frame_bytes,
             logger=_log,
             select_subprotocol=lambda _protocol, _offered: (
@@ -58,6 +83,7 @@ class SansioConnection(BaseConnection):
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self._receiving = False
         self._finished_one = False
+        self._last_words = b""
         self._ended = trio.Event()
 
     @classmethod
@@ -93,11 +119,15 @@ class SansioConnection(BaseConnection):
             await trio.lowlevel.checkpoint()
         while True:
             if self._at >= len(self._unread):
-                if self._protocol.eof_sent or self._fault is not None:
+                if self._protocol.eof_sent or self._failed():
+                    await self._answer()
                     raise self._closed()
                 await self._read()
             messages = self._parse()
-            if self._protocol.writes:
+            if messages and self._protocol.eof_sent:
+                # Those who sent messages and then a close (or a fault) still get the answers to these first.
+                self._last_words += b"".join(self._protocol.data_to_send())
+            elif self._protocol.writes:
                 await self._answer()
             if messages:
                 self._received += len(messages)
@@ -117,6 +147,8 @@ class SansioConnection(BaseConnection):
 
     async def _answer(self) -> None:
         """Pongs, or the close frame that the parser wants sent; messages read before still count."""
+        self._protocol.writes.insert(0, self._last_words)
+        self._last_words = b""
         with contextlib.suppress(ConnectionClosed):
             await self._flush()
 
@@ -126,7 +158,6 @@ class SansioConnection(BaseConnection):
         messages: list[str] = []
         frames = 0
         self._finished_one = False
-        self._bucket.refill(trio.current_time())
         while self._at < len(self._unread) and frames < _FRAMES_A_TURN:
             whole = self._at == 0 and len(self._unread) <= _SLICE_BYTES
             protocol.receive_data(self._unread if whole else self._unread[self._at : self._at + _SLICE_BYTES])
@@ -141,11 +172,11 @@ class SansioConnection(BaseConnection):
             if protocol.eof_sent:  # closed by either side: nothing after it counts
                 self._unread = b""
                 break
-        self._note_unfinished(protocol.current_size is not None or bool(protocol.reader.buffer), self._finished_one)
+        self._note_unfinished(protocol.current_size is not None or _inside_frame(protocol), self._finished_one)
         return messages
 
     def _whole(self, frame: Frame, messages: list[str]) -> None:
-        if self._fault is not None:
+        if self._failed():
             return
         self._finished_one = True
         try:
@@ -155,9 +186,10 @@ class SansioConnection(BaseConnection):
 
     def _part(self, frame: Frame, messages: list[str]) -> None:
         """A fragment or a control frame. Control frames are answered by the protocol; here they only cost."""
-        if self._fault is not None:
+        if self._failed():
             return
         opcode = frame.opcode
+        self._bucket.refill(trio.current_time())
         if opcode is Opcode.BINARY:
             self._refuse(Fault(1003, "text frames only"))
         elif len(frame.data) < SMALL_BYTES and not self._bucket.take():
@@ -190,21 +222,25 @@ class SansioConnection(BaseConnection):
     async def send_many(self, messages: Sequence[bytes | str]) -> None:
         """See `Connection`. All go out in one write, together with what other tasks want to send meanwhile."""
         protocol = self._protocol
-        if protocol.state is not OPEN or self._pipe.aborted:
+        if self._pipe.aborted or (protocol.state is not OPEN and not self._last_words):
             raise self._closed()
-        for message in messages:
-            protocol.send_text(message.encode() if isinstance(message, str) else message)
-        await self._flush()
+        texts = [message.encode() if isinstance(message, str) else message for message in messages]
+        if self._last_words:
+            await self._flush([Frame(Opcode.TEXT, text).serialize(mask=False) for text in texts])
+        else:
+            for text in texts:
+                protocol.send_text(text)
+            await self._flush()
         self._sent += len(messages)
 
-    async def _flush(self) -> None:
+    async def _flush(self, before_last_words: Sequence[bytes] = ()) -> None:
         """Writes all that the protocol has to say. Raises ConnectionClosed."""
         try:
             self._lock.acquire_nowait()
         except trio.WouldBlock:
             await self._lock.acquire()
         try:
-            data = b"".join(self._protocol.data_to_send())
+            data = b"".join(before_last_words or self._protocol.data_to_send())
             if data:
                 await self._pipe.send_all(data)
         except _GONE:
@@ -219,6 +255,9 @@ class SansioConnection(BaseConnection):
             with trio.move_on_after(self._settings.close_s), contextlib.suppress(ConnectionClosed):
                 await self._flush()
                 await self._until_closed()
+        elif self._last_words and not self._pipe.aborted:
+            with trio.move_on_after(self._settings.close_s):
+                await self._answer()
         self._ended.set()
         await self._pipe.aclose()
 

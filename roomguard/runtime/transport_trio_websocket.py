@@ -16,6 +16,8 @@ from roomguard.runtime.pipe import Pipe
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.transport import BaseConnection, as_text, cut_reason
 
+_CLOSE_BYTE = 0x88
+_SPOKEN = frozenset({1002, 1007})
 _PING = b"\x89\x02rg"
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -43,7 +45,8 @@ class TrioWebsocketConnection(BaseConnection):
             max_message_size=settings.max_frame_bytes,
             receive_buffer_size=settings.receive_bytes,
         )
-        self._ws = await request.accept(subprotocol=opening.subprotocol)
+        self._ws = self._metered.ws = await request.accept(subprotocol=opening.subprotocol)
+        self._metered.accepted.set()
         return self
 
     async def receive(self) -> list[str]:
@@ -119,9 +122,12 @@ class _MeteredPipe(trio.abc.Stream):
             rate=settings.small_frames_per_s,
             burst=settings.small_frames_burst,
         )
+        self.ws: trio_websocket.WebSocketConnection | None = None
+        self._said_close = False
         self._lock = trio.Lock()
         self._gathered: list[bytes] = []
         self._gatherers = 0
+        self.accepted = trio.Event()
         self.ended = trio.Event()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -130,6 +136,10 @@ class _MeteredPipe(trio.abc.Stream):
             head, self._head = self._head, None
             await trio.lowlevel.checkpoint()
             return head
+        if (
+            not self.accepted.is_set()
+        ):  # frames that came with the request: the library takes them only after its answer
+            await self.accepted.wait()
         owner, meter = self._owner, self._meter
         if meter.fault is not None or owner._failed():  # noqa: SLF001 - one object in two layers
             return await self._end()
@@ -164,10 +174,14 @@ class _MeteredPipe(trio.abc.Stream):
             await trio.lowlevel.checkpoint()
             return
         self._owner._fault = fault  # noqa: SLF001
+        await self._say_close(fault)
+
+    async def _say_close(self, fault: Fault) -> None:
+        self._said_close = True
         payload = fault.code.to_bytes(2, "big") + cut_reason(fault.reason).encode()
         with contextlib.suppress(*_GONE):
             async with self._lock:
-                await self._pipe.send_all(bytes((0x88, len(payload))) + payload)
+                await self._pipe.send_all(bytes((_CLOSE_BYTE, len(payload))) + payload)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Writes, or keeps until `flush` while somebody gathers."""
@@ -175,10 +189,19 @@ class _MeteredPipe(trio.abc.Stream):
             self._gathered.append(bytes(data))
             await trio.lowlevel.checkpoint()
             return
-        async with self._lock:
+        # No checkpoint while the lock is free: an answer must not fall behind the close frame for what came after it.
+        try:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._lock.acquire()
+        try:
             if self._owner._failed():  # noqa: SLF001 - after our close frame nothing may follow
                 raise trio.ClosedResourceError
+            if data[0] == _CLOSE_BYTE:
+                self._said_close = True
             await self._pipe.send_all(data)
+        finally:
+            self._lock.release()
 
     @contextlib.contextmanager
     def gathering(self) -> Iterator[None]:
@@ -203,6 +226,11 @@ class _MeteredPipe(trio.abc.Stream):
         await self._pipe.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
-        """Closes the pipe."""
+        """Closes the pipe. For a frame it cannot parse the library closes without a word: then we say the code."""
         self.ended.set()
+        reason = None if self.ws is None or self._said_close else self.ws.closed
+        if reason is not None and reason.code in _SPOKEN:
+            for _ in range(3):  # an answer that waits for its turn to be written still goes out first
+                await trio.lowlevel.checkpoint()
+            await self._say_close(Fault(reason.code, reason.reason or ""))
         await self._pipe.aclose()

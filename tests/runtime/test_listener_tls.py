@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -32,7 +33,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def files(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
+def files(authority: trustme.CA, tmp_path: Path) -> dict[str, Any]:
     """The settings of a listener with a certificate for loopback."""
     leaf = authority.issue_cert("127.0.0.1", "localhost")
     (tmp_path / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
@@ -59,7 +60,7 @@ async def said_to(url: str, context: ssl.SSLContext) -> str | bytes | None:
         return None
 
 
-async def test_messages_over_tls(backend: str, files: dict[str, str], authority: trustme.CA) -> None:
+async def test_messages_over_tls(backend: str, files: dict[str, Any], authority: trustme.CA) -> None:
     """With a certificate the listener speaks TLS; everything else is as without."""
     async with listening(backend=backend, **files) as running:
         context = client_context(authority, certified=False)
@@ -71,7 +72,7 @@ async def test_messages_over_tls(backend: str, files: dict[str, str], authority:
         assert running.listener.statistics().contained == 0
 
 
-async def test_client_certificates(backend: str, files: dict[str, str], authority: trustme.CA, tmp_path: Path) -> None:
+async def test_client_certificates(backend: str, files: dict[str, Any], authority: trustme.CA, tmp_path: Path) -> None:
     """With a client authority only certified clients get in, and others harm nobody."""
     async with listening(backend=backend, client_ca_file=str(tmp_path / "ca.pem"), **files) as running:
         url = f"wss://127.0.0.1:{running.port}/v1/edge"
@@ -88,7 +89,7 @@ async def test_client_certificates(backend: str, files: dict[str, str], authorit
     [request(), b"\x16\x03\x01\xff\xff" + b"\x00" * 500, b"\x16\x03\x01\x02\x00\x01", b"\xff" * 1000, b""],
     ids=["plain HTTP", "bad hello", "half a hello", "noise", "nothing"],
 )
-async def test_junk_instead_of_tls(backend: str, files: dict[str, str], authority: trustme.CA, junk: bytes) -> None:
+async def test_junk_instead_of_tls(backend: str, files: dict[str, Any], authority: trustme.CA, junk: bytes) -> None:
     """Whatever is sent instead of TLS ends within the handshake's deadline; the next client is served."""
     async with listening(backend=backend, handshake_s=0.5, **files) as running:
         peer = await running.connect()
@@ -113,7 +114,7 @@ async def test_junk_instead_of_tls(backend: str, files: dict[str, str], authorit
         {"cert_file": "cert.pem", "key_file": "key.pem", "client_ca_file": "missing.pem"},
     ],
 )
-def test_unusable_files(broken: dict[str, str], files: dict[str, str], tmp_path: Path) -> None:
+def test_unusable_files(broken: dict[str, str], files: dict[str, Any], tmp_path: Path) -> None:
     """Files that cannot be used are said at start, by their key."""
     assert files
     settings = ListenSettings(**{key: str(tmp_path / name) for key, name in broken.items()})  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ async def paired(
 ) -> AsyncGenerator[Pair, None]:
     """An open connection over `streams`. `clock` makes time jump for the test that asks for it."""
     assert clock.autojump_threshold == 0
-    wanted = ListenSettings(backend=backend, **settings)
+    wanted = ListenSettings(**{"backend": backend, **settings})
     ours, theirs = streams()
 
     def cut() -> None:
