@@ -134,7 +134,7 @@ def test_loadtest_is_foreign() -> None:
         f"{path.name}:{line} {name}"
         for path in _modules("loadtest")
         for line, name in _imports(path)
-        if name.split(".")[0] in {"roomguard", "trio", "trio_websocket"}
+        if name.split(".")[0] == "roomguard"
     ]
 
     assert _modules("loadtest")

@@ -63,6 +63,7 @@ class _Source:
     read: Callable[[], Any]
     gauges: frozenset[str]
     label: str
+    labels: Mapping[str, tuple[str, ...]]
 
 
 class Metrics(Collector):
@@ -73,14 +74,22 @@ class Metrics(Collector):
         self._registry.register(self)
         self._sources: dict[str, _Source] = {}
 
-    def add(self, name: str, read: Callable[[], Any], gauges: Collection[str] = (), label: str = "kind") -> None:
+    def add(
+        self,
+        name: str,
+        read: Callable[[], Any],
+        gauges: Collection[str] = (),
+        label: str = "kind",
+        labels: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         """Show what `read()` returns as `roomguard_NAME_FIELD`; mappings get their keys as label `label`.
 
-        Fields named in `gauges` go up and down; all others only grow.
+        Fields named in `gauges` go up and down; all others only grow. `labels` names the labels of a field whose
+        mapping has keys of several parts, or of another kind.
         """
         if name in self._sources:
             raise ValueError(f"there is a source {name!r} already")
-        self._sources[name] = _Source(name, read, frozenset(gauges), label)
+        self._sources[name] = _Source(name, read, frozenset(gauges), label, labels or {})
 
     def page(self) -> bytes:
         """The text for a scraper."""
@@ -103,9 +112,9 @@ def _metric(source: _Source, field: str, value: Any) -> Metric | None:
         return _histogram(name, text, value)
     family = GaugeMetricFamily if field in source.gauges or isinstance(value, bool) else CounterMetricFamily
     if isinstance(value, Mapping):
-        labelled = family(name, text, labels=[source.label])
+        labelled = family(name, text, labels=source.labels.get(field, (source.label,)))
         for key, number in value.items():
-            labelled.add_metric([str(key)], float(number))
+            labelled.add_metric([str(part) for part in key] if isinstance(key, tuple) else [str(key)], float(number))
         return labelled
     if isinstance(value, int | float):
         return family(name, text, value=float(value))

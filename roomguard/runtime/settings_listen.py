@@ -95,3 +95,5 @@ class ListenSettings:
     """Rooms one connection may have; events of a further one are rejected `room_limit`."""
     drain_reconnect_s: float = attrs.field(default=2.5, validator=_between(0, 3_600))
     """Seconds after which an edge is asked to come back when the guard stops."""
+    drain_s: float = _seconds(20.0, 0.1)
+    """Seconds for the whole way out when the guard stops; then it ends with what is on disk, and says so."""
