@@ -176,7 +176,7 @@ class Delivery:
         subscription.rooms[room] = None
         self._rooms.setdefault(room, {})[subscription] = None
         if subscription.repeats:
-            for sent in self._resender.took(subscription, room):
+            for sent in self._resender.took(subscription, room, trio.current_time()):
                 subscription.put(sent)
 
     def remove_room(self, subscription: Subscription, room: str) -> None:

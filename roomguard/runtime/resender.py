@@ -89,17 +89,21 @@ class Resender(Generic[K]):
                 news.append(repeat.sent)
         return news
 
-    def took(self, receiver: K, room: str) -> list[Sent]:
-        """`receiver` has the room from now on; returns the room's orphans for it, in offset order."""
-        orphans = self._orphans.pop(room, None)
-        if orphans is None:
+    def took(self, receiver: K, room: str, now: float) -> list[Sent]:
+        """`receiver` has the room from now on; returns the room's orphans that are not over, in offset order."""
+        orphans = self._orphans.get(room, {})
+        alive = [repeat for repeat in orphans.values() if repeat.ends > now]
+        if not alive:
             return []
         mine = self._of.setdefault(receiver, {})
-        for ident, repeat in orphans.items():
+        for repeat in alive:
+            del orphans[repeat.sent.id]
             repeat.waiting[receiver] = None
             repeat.tries = 0
-            mine[ident] = repeat
-        return sorted(repeat.sent for repeat in orphans.values())
+            mine[repeat.sent.id] = repeat
+        if not orphans:
+            del self._orphans[room]
+        return sorted(repeat.sent for repeat in alive)
 
     def left(self, receiver: K, room: str | None = None) -> None:
         """`receiver` has this room, or any room, no longer."""

@@ -290,7 +290,9 @@ class Journal:
                 rows.append(stored(entry, offset, wall))
             offsets.append(offset)
         _insert(db, rows)
-        _end(db, [*ended, *(entry.undoes for entry in drafts if entry.undoes)])
+        over = [*ended, *(entry.undoes for entry in drafts if entry.undoes)]
+        if over:
+            _end(db, over)
         if acks:
             named = [(name, offset, wall, checksum(name, offset, wall)) for name, offset in acks.items()]
             db.executemany("INSERT OR REPLACE INTO consumers VALUES (?, ?, ?, ?)", named)
@@ -328,6 +330,7 @@ class Journal:
         rooms = _prunable_rooms(db, settings, now)
         db.executemany("DELETE FROM snapshots WHERE room = ?", rooms)
         self._counters.pruned += len(going)
+        self._unsynced += _PAGE * (3 + len(going) + len(rooms))
         more = max(len(going), len(rooms)) >= settings.prune_actions
         return more, attrs.evolve(state, pruned_to=upto, bytes=state.bytes - sum(record.size for record in going))
 

@@ -52,12 +52,12 @@ class InlineArchive(Archive):
 
 
 class Bench:
-    """A bus on a journal of its own, whose wall clock runs with trio's."""
+    """A bus on a journal of its own, whose wall clock runs with trio's and begins at NOW or `later_s` seconds later."""
 
-    def __init__(self, folder: Path, **changes: Any) -> None:
+    def __init__(self, folder: Path, later_s: float = 0.0, **changes: Any) -> None:
         self.settings = BusSettings(data_dir=str(folder), reserve_bytes=0, **changes)
         self.journal = Journal(self.settings)
-        began = trio.current_time()
+        began = trio.current_time() - later_s
         self.archive = InlineArchive(self.journal, self.settings, lambda: NOW + trio.current_time() - began)
         self.bus = ActionBus(self.archive, self.settings)
 

@@ -280,11 +280,10 @@ class TestDelivery:
         await bus.drain()
         bench.close()
         async with trio.open_nursery() as nursery:
-            second = Bench(tmp_path)
-            second.archive.wall = lambda: NOW + 8.0
+            second = Bench(tmp_path, later_s=8.0)
             again = await second.start(nursery)
             edge = again.subscribe(["room-1"])
-            assert offsets(edge) == [1, 2, 3]
+            assert offsets(edge) == [2, 3]
             await trio.sleep(4)
             assert offsets(edge) == [2, 3]
             nursery.cancel_scope.cancel()

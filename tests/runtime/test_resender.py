@@ -66,9 +66,21 @@ def test_orphans_go_to_the_next_taker() -> None:
     book.left("a", "r")
     book._check()
 
-    assert book.took("b", "r") == [sent(1), sent(3), sent(5)]
-    assert book.took("c", "r") == []
+    assert book.took("b", "r", 1.0) == [sent(1), sent(3), sent(5)]
+    assert book.took("c", "r", 1.0) == []
     assert offsets(book.due(3.0, 10)) == [("b", 1), ("b", 3), ("a", 4), ("b", 5)]
+    book._check()
+
+
+def test_orphans_that_are_over_are_not_sent() -> None:
+    """Who takes a room hears nothing of what has ended meanwhile: the duration would begin again at receipt."""
+    book = resender()
+    book.sent(sent(1, lasts_s=2.0), [], now=0.0)
+    book.sent(sent(2, lasts_s=9.0), [], now=0.0)
+
+    assert book.took("a", "r", 2.5) == [sent(2, lasts_s=9.0)]
+    book._check()
+    assert offsets(book.due(3.0, 10)) == [("a", 2)]
     book._check()
 
 
@@ -110,7 +122,7 @@ def test_books_stay_in_order(steps: list[tuple[str, str, str, float]]) -> None:
             done[who].add(offset)
         elif step == "took" and room not in rooms[who]:
             rooms[who].add(room)
-            orphans = [one.offset for one in book.took(who, room)]
+            orphans = [one.offset for one in book.took(who, room, now)]
             assert orphans == sorted(orphans)
             done[who] -= set(orphans)
         elif step == "left":

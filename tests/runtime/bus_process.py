@@ -1,0 +1,70 @@
+"""A bus that publishes for a while and says how it went; run under strace by its tests.
+
+Arguments: data folder, number of actions, milliseconds between two. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import trio
+
+from roomguard.errors import JournalFailed
+from roomguard.runtime.archive import Archive
+from roomguard.runtime.bus import ActionBus
+from roomguard.store.journal import Journal
+from roomguard.store.settings import BusSettings
+from tests.store.building import action
+
+
+async def main() -> None:
+    folder, count, pause_ms = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    settings = BusSettings(data_dir=folder, reserve_bytes=0)
+    journal = Journal(settings)
+    bus = ActionBus(Archive(journal, settings), settings)
+    edge = bus.subscribe([f"room-{number}" for number in range(3)])
+    lags: list[float] = []
+    acked: list[int] = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bus.run)
+        nursery.start_soon(watch, lags)
+        for number in range(count):
+            position = bus.publish([action(number)])
+            bus.when_durable(position, lambda number=number: acked.append(number))
+            await trio.sleep(pause_ms / 1000)
+        try:
+            await bus.drain()
+        except JournalFailed:
+            acked_at_failure = len(acked)
+            bus.publish([action(10**6)])
+            await trio.sleep(0.3)
+            assert len(acked) == acked_at_failure
+        nursery.cancel_scope.cancel()
+    journal.close()
+    lags.sort()
+    statistics = bus.statistics()
+    sys.stdout.write(
+        json.dumps(
+            {
+                "acked": acked,
+                "delivered": [json.loads(data)["offset"] for data in edge.take()],
+                "failed": bus.failed is not None,
+                "commits": statistics.commits,
+                "p99_ms": lags[int(len(lags) * 0.99)] * 1000,
+            }
+        )
+    )
+
+
+async def watch(lags: list[float]) -> None:
+    """How much later than asked a sleep of 5 ms ends."""
+    while True:
+        began = time.perf_counter()
+        await trio.sleep(0.005)
+        lags.append(time.perf_counter() - began - 0.005)
+
+
+if __name__ == "__main__":
+    trio.run(main)
