@@ -144,6 +144,7 @@ class Hub:
     """Seconds of grace for a room that comes back from an earlier run of the process now."""
     past: Callable[[str], bytes | None]
     """What a room must know of penalties in force when it opens for the first time in this process: a `state`."""
-    put_away: Callable[[str], bool]
-    """Whether this process put the room aside itself, so that its snapshot continues this process's recording."""
+    put_away: Callable[[str], str | None]
+    """For a room that this process put aside itself, so that its snapshot continues this process's recording: the
+    configuration version its recording stands at. None for any other."""
     counters: RoomCounters = attrs.field(factory=RoomCounters)

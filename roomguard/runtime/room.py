@@ -387,7 +387,9 @@ class LiveRoom:
         except (RoomguardError, OSError):
             # A guard without its past is better than no guard; what was lost is counted.
             hub.counters.states_lost += 1
-        if data is not None and hub.put_away(self.name):
+        version = hub.put_away(self.name)
+        if data is not None and version is not None:
+            self.version = version
             try:
                 self.begin(hub.ports.restore_guard(self.name, hub.program, data))
             except ValueError:

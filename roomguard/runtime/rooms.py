@@ -78,7 +78,7 @@ class Rooms:
         self.clock = clock
         self._rooms: dict[str, LiveRoom] = {}
         self._past = dict(past or {})
-        self._away: dict[str, None] = {}
+        self._away: dict[str, str] = {}
         self._closing: dict[LiveRoom, None] = {}
         self._nursery: trio.Nursery | None = None
         self._look = trio.Event()
@@ -99,7 +99,7 @@ class Rooms:
             ending=self._closed,
             grace=self._grace,
             past=lambda room: self._past.pop(room, None),
-            put_away=self._away.__contains__,
+            put_away=self._away.get,
         )
         self.counters = self._hub.counters
 
@@ -324,7 +324,7 @@ class Rooms:
             # Bounded: a room forgotten here comes back as if from an earlier run of the process.
             if len(self._away) >= self.settings.max_rooms:
                 del self._away[next(iter(self._away))]
-            self._away[room.name] = None
+            self._away[room.name] = room.version
         elif room.preface and room.saved:
             self._past[room.name] = room.saved
         if room.closing:
