@@ -120,6 +120,7 @@ def _run_arguments(top: argparse.ArgumentParser) -> None:
     out.add_argument("--json", type=Path, metavar="FILE")
     out.add_argument("--report", type=Path, metavar="FILE.html")
     out.add_argument("--actions", type=Path, metavar="FILE", help="write every action, one a line")
+    out.add_argument("--guard-log", type=Path, metavar="FILE", help="write what the guard we start prints")
     out.add_argument("--quiet", action="store_true", help="no line each second")
     run_options = top.add_argument_group("run")
     run_options.add_argument("--drain-s", type=_number(0.1, 600), default=10.0, help="wait for the last acks")
@@ -167,6 +168,7 @@ def options(arguments: Sequence[str] | None = None) -> Options:
         json=args.json,
         report=args.report,
         actions=args.actions,
+        guard_log=args.guard_log,
         quiet=args.quiet,
     )
 

@@ -103,4 +103,6 @@ class Options:
     report: Path | None = None
     actions: Path | None = None
     """Where to write every action as it came, one a line."""
+    guard_log: Path | None = None
+    """Where to write what our own guard prints."""
     quiet: bool = False

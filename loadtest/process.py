@@ -10,6 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import attrs
 
@@ -70,18 +71,27 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 class GuardProcess:
     """`roomguard serve` as a child. It speaks to us only through its socket and what it prints."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, url: str, log: TextIO | None) -> None:
         self.url = url
         self.pid = process.pid
         self._process = process
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._log = log
         self._reader: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(
-        cls, config: Path | None, data: Path, *, settings: Mapping[str, str] | None = None, pin: bool = False
+        cls,
+        config: Path | None,
+        data: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        pin: bool = False,
     ) -> GuardProcess:
-        """Start it and wait until it says where it listens. `settings` stand above its file.
+        """Start it and wait until it says where it listens.
+
+        `settings` stand above its file; what it prints goes to `log`, too.
 
         Raises:
             GuardFailed: it ended or said nothing of the kind within half a minute; carries what it printed.
@@ -99,13 +109,16 @@ class GuardProcess:
         )
         if pin:
             os.sched_setaffinity(process.pid, {0})
-        guard = cls(process, f"ws://127.0.0.1:{port}")
+        guard = cls(process, f"ws://127.0.0.1:{port}", log.open("w", encoding="utf-8") if log else None)
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await guard._listening(f":{port}")
         except TimeoutError as error:
             await guard.stop()
             raise GuardFailed(f"the guard did not say where it listens:\n{guard.printed()}") from error
+        except GuardFailed:
+            await guard.stop()
+            raise
         guard._reader = asyncio.get_running_loop().create_task(guard._read())
         return guard
 
@@ -128,6 +141,8 @@ class GuardProcess:
         line = raw.decode(errors="replace")
         if line:
             self._lines.append(line.rstrip())
+            if self._log is not None:
+                self._log.write(line)
         return line
 
     async def _read(self) -> None:
@@ -156,4 +171,6 @@ class GuardProcess:
                 await self._process.wait()
         if self._reader is not None:
             await self._reader
+        if self._log is not None:
+            self._log.close()
         return self._process.returncode

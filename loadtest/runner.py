@@ -26,8 +26,8 @@ from loadtest.rooms import people, plan_rooms, split
 from loadtest.stream import Stream, live_streams
 from loadtest.tally import Tally
 
-WIDE_CLAMP = {"listen.clamp_back_s": "1e12", "listen.clamp_ahead_s": "1e12"}
-"""For recordings: their `ts` lie far from now, and a guard of ours has to take them as they are."""
+WIDE_CLAMP = {"listen.clamp_back_s": "31536000", "listen.clamp_ahead_s": "31536000"}
+"""A year, for recordings: their `ts` lie far from now, and a guard of ours has to take them as they are."""
 
 
 @attrs.frozen
@@ -116,7 +116,7 @@ async def _guard(options: Options) -> AsyncIterator[tuple[str, int | None, Guard
     with tempfile.TemporaryDirectory(prefix="loadtest-") as folder:
         settings = {**(WIDE_CLAMP if options.playback.files else {}), **dict(target.settings)}
         data = target.data or Path(folder)
-        guard = await GuardProcess.start(target.config, data, settings=settings, pin=target.pin)
+        guard = await GuardProcess.start(target.config, data, settings=settings, log=options.guard_log, pin=target.pin)
         if target.pin:
             os.sched_setaffinity(0, {1})
         try:

@@ -68,7 +68,7 @@ def build(events: int, batch: int, *, connections: int = 8, rooms: int = 5_000, 
 
 
 def recorded(path: Path, events: int, batch: int, *, connections: int = 8) -> Workload:
-    """The first events of a recording instead, `ts` as recorded, rooms dealt out to connections in turn.
+    """The first events of a recording instead, moved to begin now; rooms are dealt out to connections in turn.
 
     Raises:
         RecordingError: it cannot be used, or holds less than `events` and a tenth of them.
@@ -80,8 +80,10 @@ def recorded(path: Path, events: int, batch: int, *, connections: int = 8) -> Wo
     lines = list(itertools.islice(read(path, Counter()), whole))
     if len(lines) < whole:
         raise RecordingError(f"{path}: {len(lines):,} events, {whole:,} are needed")
+    shift = time.time() - lines[0].ts
     for line in lines:
-        dealt[rooms.setdefault(line.room, len(rooms) % connections)].append(msgspec.json.encode(line.event).decode())
+        event = msgspec.json.encode({**line.event, "ts": round(line.ts + shift, 3)})
+        dealt[rooms.setdefault(line.room, len(rooms) % connections)].append(event.decode())
     lanes = [
         _cut([part[at : at + batch] for at in range(0, len(part), batch)], events / whole) for part in dealt if part
     ]
