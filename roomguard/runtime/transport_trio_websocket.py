@@ -77,6 +77,8 @@ class TrioWebsocketConnection(BaseConnection):
                         await self._ws.send_message(as_text(message))
                 await metered.flush()
         except trio_websocket.ConnectionClosed as closed:
+            with contextlib.suppress(*_GONE):
+                await metered.flush()  # those before the close went out are whole, and maybe its own close frame
             raise self._ended(closed) from None
         except _GONE:
             raise self._over() from None
@@ -85,11 +87,11 @@ class TrioWebsocketConnection(BaseConnection):
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """See `Connection`."""
         if not self._failed() and not self._pipe.aborted:
-            with (
-                trio.move_on_after(self._settings.close_s),
-                contextlib.suppress(trio_websocket.ConnectionClosed, *_GONE),
-            ):
-                await self._ws.aclose(code, cut_reason(reason))
+            with trio.move_on_after(self._settings.close_s):
+                with contextlib.suppress(trio_websocket.ConnectionClosed, *_GONE):
+                    await self._ws.aclose(code, cut_reason(reason))
+                # Where the peer closes, the library's reader may still be about to answer that.
+                await self._metered.ended.wait()
         await self._pipe.aclose()
 
     async def _ping(self) -> None:
@@ -185,10 +187,15 @@ class _MeteredPipe(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Writes, or keeps until `flush` while somebody gathers."""
+        if data[0] == _CLOSE_BYTE:
+            self._said_close = True
         if self._gatherers:
             self._gathered.append(bytes(data))
             await trio.lowlevel.checkpoint()
             return
+        await self._write(data)
+
+    async def _write(self, data: bytes | bytearray | memoryview) -> None:
         # No checkpoint while the lock is free: an answer must not fall behind the close frame for what came after it.
         try:
             self._lock.acquire_nowait()
@@ -197,20 +204,20 @@ class _MeteredPipe(trio.abc.Stream):
         try:
             if self._owner._failed():  # noqa: SLF001 - after our close frame nothing may follow
                 raise trio.ClosedResourceError
-            if data[0] == _CLOSE_BYTE:
-                self._said_close = True
             await self._pipe.send_all(data)
         finally:
             self._lock.release()
 
     @contextlib.contextmanager
     def gathering(self) -> Iterator[None]:
-        """Inside, writes are kept; whoever leaves calls `flush`."""
+        """Inside, writes are kept, the library's own too; whoever leaves calls `flush`."""
         self._gatherers += 1
         try:
             yield
+        except trio_websocket.ConnectionClosed:
+            raise  # the library refused a whole frame: nothing is torn
         except BaseException:
-            self._pipe.abort()  # some frames of this batch may be lost: the stream cannot be used any more
+            self._pipe.abort()
             raise
         finally:
             self._gatherers -= 1
@@ -219,7 +226,7 @@ class _MeteredPipe(trio.abc.Stream):
         """Writes what was gathered, in order."""
         data, self._gathered = b"".join(self._gathered), []
         if data:
-            await self.send_all(data)
+            await self._write(data)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Part of trio's interface."""
@@ -227,10 +234,17 @@ class _MeteredPipe(trio.abc.Stream):
 
     async def aclose(self) -> None:
         """Closes the pipe. For a frame it cannot parse the library closes without a word: then we say the code."""
-        self.ended.set()
+        try:
+            with contextlib.suppress(*_GONE):
+                await self.flush()
+            await self._say_code()
+        finally:
+            self.ended.set()
+            await self._pipe.aclose()
+
+    async def _say_code(self) -> None:
         reason = None if self.ws is None or self._said_close else self.ws.closed
         if reason is not None and reason.code in _SPOKEN:
             for _ in range(3):  # an answer that waits for its turn to be written still goes out first
                 await trio.lowlevel.checkpoint()
             await self._say_close(Fault(reason.code, reason.reason or ""))
-        await self._pipe.aclose()

@@ -172,6 +172,21 @@ async def test_k6_pings_after_our_close(backend: str) -> None:
             await peer.rest()
 
 
+@pytest.mark.parametrize("number", [1, 5, 400])
+async def test_messages_and_a_close_at_once(backend: str, number: int) -> None:
+    """Who sends messages and leaves in the same breath gets a clean close; one backend still sends every answer."""
+    async with besieged(backend) as running:
+        peer = await running.connect()
+        await peer.open()
+        await peer.send(text("bye") * number + frame(CLOSE, (1000).to_bytes(2, "big")))
+        answers = 0
+        while (got := await peer.frame())[0] == TEXT:
+            answers += 1
+
+        assert got == (CLOSE, (1000).to_bytes(2, "big"))
+        assert answers == number or backend == "trio-websocket"
+
+
 async def test_k8_resets_at_the_handshake(backend: str) -> None:
     """A bad line, or half a good one, and RST: two hundred times."""
     async with besieged(backend) as running:
