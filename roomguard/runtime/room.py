@@ -24,6 +24,7 @@ from roomguard.runtime.tickets import Batch, RejectCode, Ticket
 
 NEVER = float("-inf")
 """The time of a room that has had no input."""
+NEVER_DUE = float("inf")
 
 
 @attrs.define(eq=False, repr=False)
@@ -40,7 +41,7 @@ class LiveRoom:
     """Room time, Unix seconds."""
     lag: float = 0.0
     """How far room time is behind the shell's clock, seconds; constant between inputs."""
-    due: float = float("inf")
+    due: float = NEVER_DUE
     """When the shared timer calls, by the shell's clock."""
     version: str = attrs.field(default=attrs.Factory(lambda room: room.hub.first_version, takes_self=True))
     """What the room is judged by, as far as its recording knows."""
@@ -88,7 +89,18 @@ class LiveRoom:
     # What comes in
 
     def step(self, ticket: Ticket, places: Sequence[int]) -> None:
-        """Decide these events of a frame. The hot path of the whole guard: nothing here is done twice."""
+        """Decide these events of a frame."""
+        if self.due == NEVER_DUE:
+            self._decide(ticket, places)
+            return
+        # What a deadline caused must not be lost if the event after it makes the room crash.
+        for place in places:
+            self.cursor = place
+            self._expire_until(ticket.events[place].ts, most=self.hub.settings.turn_events)
+            self._decide(ticket, (place,))
+
+    def _decide(self, ticket: Ticket, places: Sequence[int]) -> None:
+        """The hot path of the whole guard: nothing here is done twice."""
         guard = self.guard
         receive = guard.receive  # type: ignore[union-attr]
         record = self.hub.ports.record
@@ -187,30 +199,32 @@ class LiveRoom:
     def expire_due(self, most: int) -> None:
         """Run the guard's deadlines due by now, each at its own time, at most `most` of them; then arm the next."""
         guard = self.guard
-        self.due = float("inf")
+        self.due = NEVER_DUE
         if guard is None or self.state is not RoomState.RUNNING:
             return
-        now = self.hub.clock() - self.lag
+        self._expire_until(self.hub.clock() - self.lag, most)
+        deadline = guard.next_deadline()
+        if deadline is not None:
+            self.hub.arm(self, deadline + self.lag)
+
+    def _expire_until(self, now: float, most: int) -> None:
+        """Run the deadlines due by room time `now`, each at its own time, at most `most` of them."""
+        guard = self.guard
         for _ in range(most):
-            deadline = guard.next_deadline()
-            if deadline is None:
+            deadline = guard.next_deadline()  # type: ignore[union-attr]
+            if deadline is None or deadline > now:
                 return
-            if deadline > now:
-                break
             at = max(deadline, self.time)
-            outcome = guard.expire(at)
+            outcome = guard.expire(at)  # type: ignore[union-attr]
             self.time = at
             self.hub.counters.deadlines += 1
             if outcome is not ALLOW:
                 # Only then: a deadline that did nothing but pass is run again by the next record of a replay.
                 self._emit(outcome)
                 self._record(Control(type="expire", room=self.name, ts=at))
-            following = guard.next_deadline()
+            following = guard.next_deadline()  # type: ignore[union-attr]
             if following is not None and following <= deadline:
                 raise RuntimeError(f"deadline {deadline} did not go by when it was run at {at}")
-        deadline = guard.next_deadline()
-        if deadline is not None:
-            self.hub.arm(self, deadline + self.lag)
 
     def configure(self) -> None:
         """Judge by the registry's program from here on."""

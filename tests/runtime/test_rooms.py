@@ -67,7 +67,7 @@ class TestHandOver:
             assert {} == house.rooms.statistics().shed
 
     async def test_a_flood_is_shed_inside_its_room(self, autojump_clock: MockClock) -> None:
-        """What a busy room cannot hold is rejected `shed`, recorded, and counted by kind and cause; others lose none."""
+        """What a busy room cannot hold is rejected `shed`, recorded and counted; other rooms lose nothing."""
         async with a_house(RoomSettings(turn_events=10, mailbox_events=20)) as house:
             await house.send(*(chat() for _ in range(15)))
             ticket = await house.send(*(chat() for _ in range(40)), *(chat(room="r2") for _ in range(10)))
