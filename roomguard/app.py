@@ -92,6 +92,8 @@ def serve(configuration: Configuration, source: Source, *, record: Path | None, 
         return trio.run(app.run)
     except BaseExceptionGroup as group:
         return _known_end(group)
+    except JournalError as error:
+        return _known_end(BaseExceptionGroup("at the start", [error]))
 
 
 def _known_end(group: BaseExceptionGroup[Any]) -> int:

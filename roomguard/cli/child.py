@@ -19,6 +19,8 @@ START_S = 30.0
 """The guard says where it listens within this, or it is given up."""
 STOP_S = 15.0
 """A process asked to end does so within this, or it is killed."""
+LAST_LINES = 200
+"""Lines kept of what a process says; older ones are forgotten."""
 LISTENING = "edge="
 """In the line that says where the guard listens."""
 
@@ -36,7 +38,7 @@ class Child:
             errors="replace",
             env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "160"},
         )
-        self._lines: deque[str] = deque(maxlen=200)
+        self._lines: deque[str] = deque(maxlen=LAST_LINES)
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -67,9 +69,14 @@ class Child:
         """What it said last."""
         return self._lines[-1] if self._lines else ""
 
-    def printed(self) -> str:
+    def lines(self) -> list[str]:
         """The last lines it said."""
-        return "\n".join(self._lines)
+        with self._news:
+            return list(self._lines)
+
+    def printed(self) -> str:
+        """The same as one text."""
+        return "\n".join(self.lines())
 
     def wait_line(self, mark: str, timeout: float) -> str | None:
         """The first line with `mark` in it; None if it ends or takes longer than `timeout` seconds."""

@@ -79,14 +79,19 @@ def demo(
         load = _load(files, rooms, rate, seconds, document)
         wide = WIDE_CLAMP if files else ()
         with _guard(path, (*flags, *wide), Path(folder, "data")) as (guard, url):
-            console.print(f"the guard listens on {url} (configuration {path}); the load generator is its edges")
+            console.print(
+                f"the guard listens on {url} (configuration {path}); the load generator is its edges", soft_wrap=True
+            )
             seen = Seen()
             with _consumer(url) as actions, _generator(load, url, guard.pid) as generator:
                 _watch(console, seen, actions, guard, generator)
             code = generator.stop()
+            faults = [line for line in guard.lines() if " ERROR " in line or " CRITICAL " in line]
         if not document.is_file():
             raise click.ClickException(f"the load generator failed ({code}):\n{generator.printed()}")
         _summary(console, json.loads(document.read_text()), seen, path)
+        if faults:
+            console.print(f"The guard logged {len(faults)} errors, the last: {faults[-1]}", style="red", markup=False)
 
 
 @attrs.define

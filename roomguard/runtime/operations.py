@@ -57,7 +57,7 @@ class Operations:
         """Judge by `program` from now on; a pause goes on."""
         async with self._turn:
             self._program = program
-            await self._rooms.configure(await self._in_force())
+            await self._rooms.configure(await self._judging(paused=self._paused))
 
     async def pause(self) -> bool:
         """Send no actions from now on; False if that was so already."""
@@ -71,14 +71,14 @@ class Operations:
         async with self._turn:
             if self._paused == paused:
                 return False
+            await self._rooms.configure(await self._judging(paused=paused))
             self._paused = paused
             log.warning("enforcing is %s", "paused: everything is decided, nothing is sent" if paused else "resumed")
-            await self._rooms.configure(await self._in_force())
             return True
 
-    async def _in_force(self) -> Program:
+    async def _judging(self, *, paused: bool) -> Program:
         """The program to judge by: the configured one, or its shadow."""
-        if not self._paused or self._program.settings.mode == "shadow":
+        if not paused or self._program.settings.mode == "shadow":
             return self._program
         settings = attrs.evolve(self._program.settings, mode="shadow")
         return await trio.to_thread.run_sync(compile_program, settings)
