@@ -1,8 +1,9 @@
 """From hits to actions: the one place that de-duplicates, ranks, caps and emits.
 
 Rules only propose. Of what they propose for one user the strongest stands: a kick makes a mute and a warning needless,
-a mute makes a warning needless, a delete stands beside them. Ties go to the longer duration, then to the rule's name,
-so the order of rules cannot matter.
+a mute makes a warning needless, a delete stands beside them, and what drops the message leaves nothing to hold. Ties go
+to the longer duration, then to the rule's name, so the order of rules cannot matter. A rule whose wish is in force
+already does nothing, takes nothing out of the budget and gives no strike.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ RESTRICT_S = 600.0
 MAX_RESTRICT_S = 3_600.0
 """No restriction set by a rule lasts longer."""
 _RANK = {"kick": 4, "mute": 3, "delete": 2, "warn": 1, "hold": 0}
-_NEEDLESS = {"kick": ("mute", "warn"), "mute": ("warn",)}
+_NEEDLESS = {"kick": ("mute", "warn", "hold"), "mute": ("warn", "hold"), "delete": ("hold",)}
+_MODES = ("slow", "followers", "known_users", "closed")
+"""Restrictions, the mildest first."""
 
 
 @attrs.frozen
@@ -40,6 +43,8 @@ class Case:
     facts: Any
     fresh: int
     now: float
+    evidence: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    """Of each rule asked so far: a cluster's actions share it."""
 
     def arguments(self, room: RoomGuard) -> tuple[Any, ...]:
         """The arguments of steps, probes and members."""
@@ -48,38 +53,31 @@ class Case:
 
 @attrs.frozen
 class Proposal:
-    """One rule asking for one kind of action."""
+    """One rule asking for one kind of action on one user."""
 
     kind: str
     rule: Rule
     duration_s: float | None
 
-    def rank(self) -> tuple[float, str]:
-        """What stands first: the longest, then the first by name."""
-        endless = 1e18 if self.kind == "kick" and self.duration_s is None else 0.0
-        return (-(self.duration_s or endless), self.rule.name)
-
 
 def decide(room: RoomGuard, case: Case, hits: Sequence[int]) -> Outcome:
     """What a room does about the rules that hit."""
     rules = [room.strategy.rules[index] for index in hits]
+    if len(rules) > 1:
+        rules.sort(key=lambda rule: rule.name)
     if is_exempt(room, case.subject, None if case.kind == "report" else case.event.who):
         for rule in rules:
             room.tally.hits[rule.name, "exempt"] += 1
         return ALLOW
     alerts: list[Alert] = []
-    enforced = [rule for rule in rules if _enforced(room, rule, case.now, alerts)]
+    enforced = [rule for rule in rules if _enforced(room, case, rule, alerts)]
     if not enforced:
         return Outcome(alerts=tuple(alerts)) if alerts else ALLOW
-    chosen = _choose(room, case, enforced)
-    actions: list[Action] = []
-    for proposal in chosen:
-        actions += _emit(room, case, proposal, case.subject, _cluster_id(room, case, proposal.rule))
-    if any(rule.settings.strike for rule in enforced):
-        ladder = room.program.settings.ladders[enforced[0].settings.ladder]
-        room.strikes.add(case.subject, case.now, ladder.decay_s)
-    for rule in enforced:
-        actions += _room_wide(room, case, rule, alerts)
+    others = _others(room, case, enforced, alerts)
+    chosen, actions = _act(room, case, case.subject, [(rule, _own(room, case, rule)) for rule in enforced])
+    for user, found in others.items():
+        actions += _act(room, case, user, found)[1]
+    actions += _restrict(room, case, enforced)
     for action in actions:
         room.tally.actions[action.rule, action.kind] += 1
     return Outcome(_verdict(chosen), tuple(actions), tuple(alerts))
@@ -94,23 +92,47 @@ def is_exempt(room: RoomGuard, user: str, who: Any) -> bool:
     return user in room.staff or user == room.host or user in exempt.users
 
 
-def _enforced(room: RoomGuard, rule: Rule, now: float, alerts: list[Alert]) -> bool:
+def _enforced(room: RoomGuard, case: Case, rule: Rule, alerts: list[Alert]) -> bool:
     """Whether a hit of the rule acts; every other outcome is counted by its name."""
-    outcome = _outcome(room, rule, now)
-    if outcome == "enforce" and not room.brakes.spend(room.program.settings.budget, room.room, rule.name, now, alerts):
+    outcome = _outcome(room, case, rule)
+    if outcome == "enforce" and not _spend(room, rule, case.now, alerts):
         outcome = "budget"
     room.tally.hits[rule.name, outcome] += 1
     return outcome == "enforce"
 
 
-def _outcome(room: RoomGuard, rule: Rule, now: float) -> str:
+def _spend(room: RoomGuard, rule: Rule, now: float, alerts: list[Alert]) -> bool:
+    return room.brakes.spend(room.program.settings.budget, room.room, rule.name, now, alerts)
+
+
+def _outcome(room: RoomGuard, case: Case, rule: Rule) -> str:
     if rule.mode != "enforce" or room.program.settings.mode == "shadow":
         return "shadow"
-    if rule.windowed and now < room.grace_until:
+    if rule.windowed and case.now < room.grace_until:
         return "grace"
     if rule.settings.rollout < 100 and bucket(room.room, rule.name) >= rule.settings.rollout:
         return "rollout"
-    return "enforce"
+    return "enforce" if _has_work(room, case, rule) else "in_force"
+
+
+def _has_work(room: RoomGuard, case: Case, rule: Rule) -> bool:
+    """Whether anything the rule asks for is not in force yet."""
+    if any(_is_new(room, case, case.subject, step.kind) for step in _steps(room, case, case.subject, rule)):
+        return True
+    if "restrict" in rule.settings.action and room.restricted_until <= case.now:
+        return True
+    return any(user != case.subject for user, _ in _members(room, case, rule))
+
+
+def _is_new(room: RoomGuard, case: Case, user: str, kind: str) -> bool:
+    """Whether an action of a kind would change anything for a user."""
+    if kind == "mute":
+        return room.penalties.mute_of(user, case.now) is None
+    if kind == "kick":
+        return room.penalties.kick_of(user, case.now) is None
+    if kind == "hold":
+        return case.kind == "chat" and user == case.subject  # what others wrote is out already
+    return case.kind == "chat" if kind == "delete" else kind == "warn"
 
 
 def bucket(room: str, rule: str) -> int:
@@ -119,38 +141,46 @@ def bucket(room: str, rule: str) -> int:
     return int.from_bytes(digest, "big") % 100
 
 
-def _choose(room: RoomGuard, case: Case, rules: Iterable[Rule]) -> list[Proposal]:
+def _choose(room: RoomGuard, case: Case, user: str, rules: Iterable[Rule]) -> list[Proposal]:
     """The strongest of each kind, without what a stronger kind makes needless; strongest first."""
     best: dict[str, Proposal] = {}
     for rule in rules:
-        for step in _steps(room, case, rule):
-            if step.kind not in _RANK or (case.kind != "chat" and step.kind in ("delete", "hold")):
+        for step in _steps(room, case, user, rule):
+            if step.kind not in _RANK or not _is_new(room, case, user, step.kind):
                 continue
             proposal = Proposal(step.kind, rule, step.duration_s)
-            if step.kind not in best or proposal.rank() < best[step.kind].rank():
+            if step.kind not in best or _stands_before(room, proposal, best[step.kind]):
                 best[step.kind] = proposal
     for stronger, weaker in _NEEDLESS.items():
         if stronger in best:
             for kind in weaker:
                 best.pop(kind, None)
-    if "delete" in best:
-        best.pop("hold", None)
     return sorted(best.values(), key=lambda proposal: -_RANK[proposal.kind])
 
 
-def _steps(room: RoomGuard, case: Case, rule: Rule) -> list[Step]:
+def _stands_before(room: RoomGuard, one: Proposal, other: Proposal) -> bool:
+    """The longer first, then the first by the rule's name."""
+    usual = room.program.settings.kick_s
+    return (-(one.duration_s or usual), one.rule.name) < (-(other.duration_s or usual), other.rule.name)
+
+
+def _steps(room: RoomGuard, case: Case, user: str, rule: Rule) -> list[Step]:
     settings = rule.settings
     steps: list[Step] = []
     for action in settings.action:
         if action == "ladder":
             ladder = room.program.ladders[settings.ladder]
-            decay_s = room.program.settings.ladders[settings.ladder].decay_s
-            steps.append(ladder[min(room.strikes.count(case.subject, case.now, decay_s), len(ladder) - 1)])
+            strikes = room.strikes.count(user, case.now, _decay_s(room, rule))
+            steps.append(ladder[min(strikes, len(ladder) - 1)])
         elif action == "mute":
             steps.append(Step("mute", settings.duration_s or room.program.settings.mute_s))
         else:
             steps.append(Step(action, settings.duration_s or None))
     return steps
+
+
+def _decay_s(room: RoomGuard, rule: Rule) -> float:
+    return room.program.settings.ladders[rule.settings.ladder].decay_s
 
 
 def _verdict(chosen: Sequence[Proposal]) -> Verdict:
@@ -160,23 +190,51 @@ def _verdict(chosen: Sequence[Proposal]) -> Verdict:
     return "hold" if "hold" in kinds else "allow"
 
 
-def _emit(room: RoomGuard, case: Case, proposal: Proposal, user: str, cluster: str | None = None) -> list[Action]:
-    """The action of a proposal on one user, put in force. Nothing when it already is."""
+Found = tuple[Rule, tuple[str, ...]]
+"""A rule that is about a user, and the events of theirs it is about."""
+
+
+def _act(room: RoomGuard, case: Case, user: str, found: Sequence[Found]) -> tuple[list[Proposal], list[Action]]:
+    """Choose for one user, put it in force, give a strike for it, and let the clusters forget what is dealt with."""
+    chosen = _choose(room, case, user, [rule for rule, _ in found])
+    events = {rule.name: ids for rule, ids in found}
+    actions: list[Action] = []
+    decay_s = 0.0
+    for proposal in chosen:
+        if proposal.kind == "hold":
+            actions += room.hold(case.event.id, user, proposal.rule, case.now)
+            continue
+        made = _emit(room, case, proposal, user, events[proposal.rule.name])
+        if made and proposal.rule.settings.strike:
+            # The longest memory of the ladders at hand, whatever the order of the rules.
+            decay_s = max(decay_s, _decay_s(room, proposal.rule))
+        actions += made
+    if decay_s:
+        room.strikes.add(user, case.now, decay_s)
+    for rule, _ in found:
+        window = _window(room, case, rule)
+        if window is not None:
+            window.take(user)
+    return chosen, actions
+
+
+def _emit(room: RoomGuard, case: Case, proposal: Proposal, user: str, events: tuple[str, ...]) -> list[Action]:
+    """The action of a proposal on one user, put in force."""
     kind, rule, now = proposal.kind, proposal.rule, case.now
-    if kind == "hold":
-        return room.hold(case.event.id, user, rule, now)
-    if kind == "mute" and room.penalties.mute_of(user, now) is not None:
-        return []
-    if kind == "kick" and room.penalties.kick_of(user, now) is not None:
-        return []
-    causes, events = _causes(room, case, rule, user)
-    if kind == "delete" and not _newly_deleted(room, user, events):
-        return []
+    if kind == "delete":
+        record = room.users.get(user)
+        events = tuple(id_ for id_ in events if record is None or id_ != record.deleted)
+        if not events:
+            return []
+        if record is not None:
+            record.deleted = events[-1]
     duration = proposal.duration_s if kind in ("mute", "kick") else None
+    window = _window(room, case, rule)
+    origin = None if window is None else window.origin(case.event.id)
     action = build(
-        room, kind, user, now, rule, causes,
-        evidence=evidence_of(room, case, rule), cluster=cluster, duration_s=duration,
-        events=events if kind == "delete" else None,
+        room, kind, user, now, rule, _causes(case, rule, user, events),
+        evidence=evidence_of(room, case, rule), duration_s=duration, events=events if kind == "delete" else None,
+        cluster=None if origin is None else action_id(room.room, None, "cluster", rule.name, origin),
     )  # fmt: skip
     if kind in ("mute", "kick"):
         until = now + (duration if duration is not None else room.program.settings.kick_s)
@@ -184,37 +242,42 @@ def _emit(room: RoomGuard, case: Case, proposal: Proposal, user: str, cluster: s
     return [action]
 
 
-def _newly_deleted(room: RoomGuard, user: str, events: tuple[str, ...]) -> bool:
-    """Whether the message is not the one deleted last: a cluster that grows must not delete its first again."""
-    record = room.users.get(user)
-    if not events or record is None or record.deleted == events[-1]:
-        return False
-    record.deleted = events[-1]
-    return True
+def _window(room: RoomGuard, case: Case, rule: Rule) -> Any:
+    """The window of users behind a cluster rule at this event, or None."""
+    find = rule.clusters.get(case.kind)
+    return None if find is None else find(*case.arguments(room))
 
 
-def _cluster_id(room: RoomGuard, case: Case, rule: Rule) -> str | None:
-    """The id that ties the actions of one decision on many users together; None where the rule hits one user."""
-    if not rule.settings.cluster or case.kind not in rule.members:
-        return None
-    return action_id(room.room, None, "cluster", rule.name, case.event.id)
+def _members(room: RoomGuard, case: Case, rule: Rule) -> Sequence[tuple[str, tuple[str, ...]]]:
+    """The users of a cluster that no decision has dealt with, each with their events."""
+    window = _window(room, case, rule)
+    return () if window is None else window.members(case.now)
 
 
-def _causes(room: RoomGuard, case: Case, rule: Rule, user: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(event ids behind the action, event ids a delete hides). The event that tipped it stands first."""
+def _own(room: RoomGuard, case: Case, rule: Rule) -> tuple[str, ...]:
+    """The events of the user at hand that a delete hides: this one, and in a cluster their earlier ones of it."""
+    if case.kind != "chat":
+        return ()
+    event_id: str = case.event.id
+    earlier = next((events for user, events in _members(room, case, rule) if user == case.subject), ())
+    return (*(id_ for id_ in earlier if id_ != event_id), event_id)
+
+
+def _causes(case: Case, rule: Rule, user: str, events: tuple[str, ...]) -> tuple[str, ...]:
+    """The event that tipped it, then the user's own: of a cluster those in it, else what they lately wrote."""
     event_id = case.event.id
-    if user == case.subject:
-        recent = case.user.recent if rule.windowed else ()
-        return (event_id, *(id_ for id_ in recent if id_ != event_id)), (event_id,) if case.kind == "chat" else ()
-    record = room.users.get(user)
-    recent = record.recent[-1:] if record is not None else ()
-    return (event_id, *(id_ for id_ in recent if id_ != event_id)), recent
+    if user == case.subject and rule.windowed and case.kind in ("chat", "report"):
+        events = case.user.recent
+    return (event_id, *(id_ for id_ in events if id_ != event_id))
 
 
 def evidence_of(room: RoomGuard, case: Case, rule: Rule) -> dict[str, Any]:
     """The features behind a hit and their values; texts are cut to 100 characters."""
+    evidence = case.evidence.get(rule.name)
+    if evidence is not None:
+        return evidence
+    evidence = case.evidence[rule.name] = {}
     _, _, values = rule.probes[case.kind](*case.arguments(room))
-    evidence: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, tuple):
             evidence[name] = ", ".join(value)[:100]
@@ -252,43 +315,28 @@ def _as_kind(kind: str) -> ActionKind:
     return kind  # type: ignore[return-value]
 
 
-def _room_wide(room: RoomGuard, case: Case, rule: Rule, alerts: list[Alert]) -> list[Action]:
-    """What a rule does beyond the user at hand: the rest of a cluster, a restriction of the room."""
-    actions: list[Action] = []
-    if rule.settings.cluster and case.kind in rule.members:
-        actions += _cluster(room, case, rule, alerts)
-    if "restrict" in rule.settings.action and room.restricted_until <= case.now:
-        actions.append(_restrict(room, case, rule))
-    return actions
+def _others(room: RoomGuard, case: Case, rules: Iterable[Rule], alerts: list[Alert]) -> dict[str, list[Found]]:
+    """The other users of the clusters that rules hit, with those rules; each user out of each rule's budget."""
+    others: dict[str, list[Found]] = {}
+    for rule in rules:
+        for user, events in _members(room, case, rule):
+            if user == case.subject or is_exempt(room, user, None):
+                continue
+            if not any(_is_new(room, case, user, step.kind) for step in _steps(room, case, user, rule)):
+                continue
+            if not _spend(room, rule, case.now, alerts):
+                room.tally.hits[rule.name, "budget"] += 1
+                break
+            others.setdefault(user, []).append((rule, events))
+    return others
 
 
-def _cluster(room: RoomGuard, case: Case, rule: Rule, alerts: list[Alert]) -> list[Action]:
-    """One action for every other user of the cluster, all under one cluster id, each out of the budget."""
-    cluster = _cluster_id(room, case, rule)
-    actions: list[Action] = []
-    budget = room.program.settings.budget
-    for user in rule.members[case.kind](*case.arguments(room)):
-        if user == case.subject or is_exempt(room, user, None) or _already_hit(room, case, rule, user):
-            continue
-        if not room.brakes.spend(budget, room.room, rule.name, case.now, alerts):
-            room.tally.hits[rule.name, "budget"] += 1
-            break
-        for proposal in _choose(room, case, [rule]):
-            if proposal.kind != "hold":
-                actions += _emit(room, case, proposal, user, cluster)
-    return actions
-
-
-def _already_hit(room: RoomGuard, case: Case, rule: Rule, user: str) -> bool:
-    """Whether the cluster has nothing left to do about this user."""
-    table, actions = room.penalties, rule.settings.action
-    if table.kick_of(user, case.now) or ("kick" not in actions and table.mute_of(user, case.now)):
-        return True
-    record = room.users.get(user)
-    return record is None or (actions == ("delete",) and record.deleted == (record.recent or ("",))[-1])
-
-
-def _restrict(room: RoomGuard, case: Case, rule: Rule) -> Action:
+def _restrict(room: RoomGuard, case: Case, rules: Iterable[Rule]) -> list[Action]:
+    """The strongest restriction that rules ask for; none while one is in force."""
+    wanted = [rule for rule in rules if "restrict" in rule.settings.action]
+    if not wanted or room.restricted_until > case.now:
+        return []
+    rule = min(wanted, key=_restriction_rank)
     duration = min(rule.settings.duration_s or RESTRICT_S, MAX_RESTRICT_S)
     action = build(
         room, "restrict", None, case.now, rule, (case.event.id,),
@@ -296,7 +344,12 @@ def _restrict(room: RoomGuard, case: Case, rule: Rule) -> Action:
         mode=rule.settings.restrict_mode, cohort=rule.settings.cohort,
     )  # fmt: skip
     room.restrict(action)
-    return action
+    return [action]
+
+
+def _restriction_rank(rule: Rule) -> tuple[int, bool, float, str]:
+    settings = rule.settings
+    return -_MODES.index(settings.restrict_mode), settings.cohort != "all", -settings.duration_s, rule.name
 
 
 def inverse(room: RoomGuard, record: Any, now: float) -> Action | None:

@@ -10,10 +10,12 @@ This module yields Python source; `engine.program` puts it together into one fun
 from __future__ import annotations
 
 import hashlib
+import keyword
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from math import inf
+from math import ceil, inf
 
 import attrs
 
@@ -116,12 +118,22 @@ _KEYED = {
 }
 """Source of the key of windows kept for something else than a user or the room."""
 _CHAT_ONLY = {"text", "near", "domain", "user_text", "user_near"}
+_OF_CHAT = {"text", "near", "domain"}
+SHORTEST_WINDOW_S = 0.001
+"""Below it a window would be lost in the rounding of room time."""
+MOST_USER_ENTRIES = 1_024
+"""Entries of one user's window that a rule or limit may ask for; every event of a busy user copies them."""
+MOST_COPIES = 32
+"""Messages of one user among which the same text is counted."""
+_TOLERANCE_S = 1e-6
+"""What rounding may do to the times a gcra limit adds up; room time itself is known to a quarter of a microsecond."""
 _DISTINCT_OF = {"user": "ev.user", **_KEYED}
 ROOM_WINDOWS: Mapping[str, windows.WindowClass] = {
     "count": windows.Count,
     "rate": windows.Count,
     "sum": windows.Sum,
     "distinct": windows.Distinct,
+    "members": windows.Members,
     "ratio": windows.Ratio,
     "ewma": windows.Ewma,
     "zscore": windows.ZScore,
@@ -149,7 +161,7 @@ class Stream:
     horizon: float
     cap: int
     shape: str
-    """times | pairs | number for a user; the kind of window for a room."""
+    """times | pairs | number | moment for a user; the kind of window for a room, members for that of a cluster."""
     keyed: bool
     updates: dict[str, list[str]]
     """Event kind to lines of source."""
@@ -168,6 +180,18 @@ class Declared:
     """Event kinds whose rules may read it: all for users and rooms, those that carry the key for others."""
     counts: bool = False
     """A plain count: a rule that compares it with T needs no more than the last T + 1 entries."""
+    reach: float = inf
+    """It saturates here: comparing it with this or more would say nothing."""
+
+
+def usable_name(name: str) -> bool:
+    """Whether a rule can name it."""
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
+def names_in(*expressions: str) -> set[str]:
+    """All words of expressions, whatever they are."""
+    return {word for text in expressions for word in re.findall(r"\w+", text)}
 
 
 def _stream_name(*parts: object) -> str:
@@ -202,6 +226,9 @@ class Catalogue:
     caps: CapSettings
     thresholds: Mapping[str, float]
     constants: dict[str, typing.Any]
+    clusters: frozenset[str] = frozenset()
+    """Distinct counts of users whose members rules act on."""
+    exempt_roles: tuple[str, ...] = ()
     entries: dict[str, Entry] = attrs.field(init=False)
     declared: dict[str, Declared] = attrs.field(factory=dict)
     limits: dict[str, Declared] = attrs.field(factory=dict)
@@ -237,25 +264,32 @@ class Catalogue:
             self._declare_room(name, settings)
 
     def _check(self, name: str, settings: FeatureSettings) -> None:
+        if not usable_name(name):
+            raise RuleError(f"{name!r} cannot be written in a rule; use letters, digits and _")
         if name in self.entries or name in self.thresholds:
             raise RuleError(f"{name!r} is already the name of a built-in feature or a threshold")
         unknown = [event for event in settings.events if event not in JUDGED_KINDS]
         if unknown or not settings.events:
             raise RuleError(f"events must be some of {', '.join(JUDGED_KINDS)}")
-        if not 0 < settings.window_s <= self.caps.window_s:
-            raise RuleError(f"window_s must be above 0 and at most {self.caps.window_s:g} (engine.caps.window_s)")
+        if not SHORTEST_WINDOW_S <= settings.window_s <= self.caps.window_s:
+            most = f"{self.caps.window_s:g} (engine.caps.window_s)"
+            raise RuleError(f"window_s must be at least {SHORTEST_WINDOW_S:g} and at most {most}")
         if settings.key in _CHAT_ONLY and set(settings.events) != {"chat"}:
             raise RuleError(f'key = "{settings.key}" goes with events = ["chat"]')
+        if settings.kind == "distinct" and settings.of in _OF_CHAT and set(settings.events) != {"chat"}:
+            raise RuleError(f'of = "{settings.of}" goes with events = ["chat"]')
+        if settings.kind in ("sum", "ratio") and not settings.of.strip():
+            raise RuleError(f'kind = "{settings.kind}" needs an expression in `of`')
         if settings.key in ("device", "net") and "report" in settings.events:
             raise RuleError("a report says nothing of its target's device or net")
 
     def _declare_age(self, name: str, settings: FeatureSettings) -> None:
         if settings.key != "user":
             raise RuleError('kind = "age" goes with key = "user"')
-        stream = self._stream(("age", settings.events, settings.where), "user", inf, 1, "number", keyed=False)
-        line = f"if user.{stream.name} == 0.0: user.{stream.name} = now"
+        stream = self._stream(("age", settings.events, settings.where), "user", inf, 1, "moment", keyed=False)
+        line = f"if user.{stream.name} is None: user.{stream.name} = now"
         self._fill(stream, settings, lambda _scope: [line])
-        code = f"(now - user.{stream.name} if user.{stream.name} else None)"
+        code = f"(now - user.{stream.name} if user.{stream.name} is not None else None)"
         self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable=True, windowed=True))
 
     def _declare_user(self, name: str, settings: FeatureSettings) -> None:
@@ -303,7 +337,7 @@ class Catalogue:
             raise RuleError(f'key = "{settings.key}" goes with kind = "count"')
         key = "f.skeleton" if settings.key == "user_text" else "f.near_skeleton"
         identity = ("pairs", settings.key, settings.events, settings.where)
-        stream = self._stream(identity, "user", settings.window_s, 32, "pairs", keyed=False)
+        stream = self._stream(identity, "user", settings.window_s, MOST_COPIES, "pairs", keyed=False)
 
         def update(_scope: Scope) -> list[str]:
             slot = f"user.{stream.name}"
@@ -327,7 +361,11 @@ class Catalogue:
     def _carried(self, settings: FeatureSettings, scope: Scope) -> tuple[str, tuple[str, ...]]:
         """Source of what an event adds to a sum or a distinct count."""
         if settings.kind == "sum":
-            return compile_number(settings.of or "1", scope)
+            code, guards = compile_number(settings.of, scope)
+            if "/" not in code:
+                return code, guards
+            # A quotient may be infinite, which no later event could take out of a sum again.
+            return "what", (*guards, f"-1e300 < (what := {code}) < 1e300")
         source = _DISTINCT_OF.get(settings.of or "user")
         if source is None:
             raise RuleError(f"of must be one of {', '.join(_DISTINCT_OF)}")
@@ -339,9 +377,10 @@ class Catalogue:
         kind, keyed = settings.kind, settings.key != "room"
         if kind not in ROOM_WINDOWS:
             raise RuleError(f'kind = "{kind}" goes with key = "user"')
-        identity = (kind, settings.key, settings.events, settings.where, settings.of, settings.window_s)
+        shape = "members" if name in self.clusters else kind
+        identity = (shape, settings.key, settings.events, settings.where, settings.of, settings.window_s)
         cap = self.caps.distinct if kind == "distinct" else self.caps.room_window
-        stream = self._stream(identity, "room", settings.window_s, cap, kind, keyed=keyed)
+        stream = self._stream(identity, "room", settings.window_s, cap, shape, keyed=keyed)
         self._fill(stream, settings, lambda scope: self._room_update(stream, settings, scope))
         key = _KEYED.get(settings.key, "")
         scale = f" / {settings.window_s!r}" if kind == "rate" else ""
@@ -363,7 +402,9 @@ class Catalogue:
     def _room_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> list[str]:
         target = f"slots.{stream.name}.hit"
         guards: tuple[str, ...] = ()
-        if settings.kind in ("sum", "distinct"):
+        if stream.shape == "members":
+            value = f"(ev.user, {self._cause_source()})"
+        elif settings.kind in ("sum", "distinct"):
             value, guards = self._carried(settings, scope)
         elif settings.kind == "ratio":
             value = compile_condition(settings.of, scope).true
@@ -373,6 +414,12 @@ class Catalogue:
         if stream.keyed:
             guards = (f"(key := {_KEYED[settings.key]}) is not None", *guards)
         return [f"if {' and '.join(guards)}: {call}"] if guards else [call]
+
+    def _cause_source(self) -> str:
+        """Source of the event a cluster holds against its user: none of those who are exempt by their role."""
+        if not self.exempt_roles:
+            return "ev.id"
+        return f'ev.id if (who := ev.who) is None or who.role not in {self.exempt_roles!r} else ""'
 
     def _fill(self, stream: Stream, settings: FeatureSettings, lines: typing.Callable[[Scope], list[str]]) -> None:
         """Write the update source for each event kind, inside the feature's condition."""
@@ -384,7 +431,7 @@ class Catalogue:
             if settings.where:
                 condition: Condition = compile_condition(settings.where, scope)
                 body = [f"if {condition.true}:", *(f"    {line}" for line in body)]
-            opening = event == "gift" and settings.kind in ("count", "rate", "gap", "regularity", "ewma", "zscore")
+            opening = event == "gift" and settings.kind not in ("sum", "distinct", "age")
             stream.updates[event] = _opening(body) if opening else body
 
     def _stream(
@@ -406,9 +453,23 @@ class Catalogue:
             readable = ("chat",)
         elif settings.key in ("device", "net"):
             readable = tuple(kind for kind in JUDGED_KINDS if kind != "report")
+        counts = settings.kind == "count"
+        reach = self._reach(settings)
         self.declared[name] = Declared(
-            name, symbol, stream, settings.events, settings.window_s, readable, settings.kind == "count"
+            name, symbol, stream, settings.events, settings.window_s, readable, counts, reach
         )
+
+    def _reach(self, settings: FeatureSettings) -> float:
+        """Where a feature saturates; infinite for what is no number of things."""
+        if settings.key in ("user_text", "user_near"):
+            return MOST_COPIES
+        if settings.kind == "distinct":
+            return self.caps.user_window if settings.key == "user" else self.caps.distinct
+        if settings.kind not in ("count", "rate"):
+            return inf
+        if settings.key == "user":
+            return MOST_USER_ENTRIES if settings.kind == "count" else self.caps.user_window / settings.window_s
+        return self.caps.room_window if settings.kind == "count" else self.caps.room_window / settings.window_s
 
     # --- limits ------------------------------------------------------------------------------------------------
 
@@ -418,10 +479,19 @@ class Catalogue:
         unknown = [event for event in (*settings.events, *settings.weights) if event not in JUDGED_KINDS]
         if unknown:
             raise RuleError(f"{unknown[0]!r} is no event kind a limit can count: {', '.join(JUDGED_KINDS)}")
+        if not settings.events:
+            raise RuleError("events must name at least one kind")
         if seconds > self.caps.window_s:
             raise RuleError(f"the window is longer than engine.caps.window_s ({self.caps.window_s:g} s)")
-        if any(not 0 < weight < inf for weight in settings.weights.values()):
-            raise RuleError("a weight must be above 0")
+        if seconds < SHORTEST_WINDOW_S:
+            raise RuleError(f"the window is shorter than {SHORTEST_WINDOW_S:g} s")
+        if settings.key in ("device", "net") and "report" in settings.events:
+            raise RuleError("a report says nothing of its target's device or net")
+        for event, weight in settings.weights.items():
+            if event not in settings.events:
+                raise RuleError(f"weights: {event!r} is not among the events of this limit")
+            if not 0 <= weight < inf:
+                raise RuleError("a weight must be at least 0; an event of weight 0 is free")
         if settings.algorithm == "gcra":
             self._gcra(name, settings, count, seconds)
         else:
@@ -434,15 +504,22 @@ class Catalogue:
     def _window_limit(self, name: str, settings: LimitSettings, count: float, seconds: float) -> None:
         weighted = bool(settings.weights) or "like" in settings.events
         keyed = settings.key in ("device", "net")
-        cap = int(count) + 2 if not weighted else self.caps.room_window
+        # So many events reach the limit whatever they weigh; a like event has one like at least.
+        cheapest = min((w for event in settings.events if (w := settings.weights.get(event, 1.0)) > 0), default=1.0)
+        cap = ceil(count / cheapest) + 2
+        most = MOST_USER_ENTRIES if settings.key == "user" else self.caps.room_window
+        if cap > most:
+            raise RuleError(f'more than {most} events would have to be remembered; use algorithm = "gcra"')
         if settings.key == "user":
             shape = "pairs" if weighted else "times"
-            stream = self._stream(("limit", name, settings), "user", seconds, min(cap, 1024), shape, keyed=False)
+            stream = self._stream(("limit", name, settings), "user", seconds, cap, shape, keyed=False)
         else:
             shape = "sum" if weighted else "count"
             stream = self._stream(("limit", name, settings), "room", seconds, cap, shape, keyed=keyed)
         reading = self._limit_reading(stream, seconds)
         for event in settings.events:
+            if settings.weights.get(event) == 0:
+                continue
             lines = self._limit_update(stream, settings, event, weighted=weighted)
             stream.updates[event] = _opening(lines) if event == "gift" else lines
         key = _KEYED.get(settings.key, "")
@@ -487,9 +564,14 @@ class Catalogue:
         slot = f"{'user' if place == 'user' else 'slots'}.{stream.name}"
         flag = f"o_{stream.name}"
         for event in settings.events:
+            if settings.weights.get(event) == 0:
+                stream.updates[event] = [f"{flag} = False"]
+                continue
+            # Counted from the room's first event: sums of small numbers keep their digits, sums of Unix times do not.
             lines = [
-                f"tat = ({slot} if {slot} > now else now) + {self._cost(event, settings)} * {interval!r}",
-                f"{flag} = tat - now > {burst * interval + 1e-9!r}",
+                "at = now - room.opened",
+                f"tat = ({slot} if {slot} > at else at) + {self._cost(event, settings)} * {interval!r}",
+                f"{flag} = tat - at > {burst * interval + _TOLERANCE_S!r}",
                 f"if not {flag}: {slot} = tat",
             ]
             stream.updates[event] = [f"{flag} = False", *_opening(lines)] if event == "gift" else lines

@@ -15,13 +15,15 @@ from typing import Any
 
 import attrs
 import msgspec
+import re2
 
 from roomguard.engine import windows
-from roomguard.engine.features import JUDGED_KINDS, ROOM_WINDOWS, Catalogue, Stream
+from roomguard.engine.features import JUDGED_KINDS, ROOM_WINDOWS, Catalogue, Stream, names_in, usable_name
 from roomguard.engine.reasons import Reasons
 from roomguard.engine.rules.language import Condition, RuleError, Scope, Symbol, compile_condition, nearest
-from roomguard.engine.settings import EngineSettings, Mode, RuleSettings
+from roomguard.engine.settings import EngineSettings, LadderSettings, Mode, RuleSettings
 from roomguard.engine.text.analyser import Analyser
+from roomguard.engine.text.settings import WordSettings
 
 MAX_RULES = 1_000
 """Rules of one configuration."""
@@ -70,8 +72,8 @@ class Rule:
     reason: str
     windowed: bool
     probes: Mapping[str, Probe]
-    members: Mapping[str, Callable[..., tuple[str, ...]]]
-    """Event kind to the users a cluster decision hits."""
+    clusters: Mapping[str, Callable[..., windows.Members | None]]
+    """Event kind to the window of the users that a cluster decision hits."""
 
 
 StepFunction = Callable[..., "list[int] | None"]
@@ -145,6 +147,8 @@ def version_of(settings: EngineSettings) -> str:
 
 def compile_program(settings: EngineSettings) -> Program:
     """Compile the judging settings. Raises RuleErrors with everything that is wrong."""
+    if "default" not in settings.ladders:
+        settings = attrs.evolve(settings, ladders={"default": LadderSettings(), **settings.ladders})
     return _Builder(settings).build()
 
 
@@ -181,7 +185,8 @@ class _Builder:
         self.settings = settings
         self.problems: list[RuleProblem] = []
         self.constants: dict[str, Any] = {}
-        self.catalogue = Catalogue(settings.caps, settings.thresholds, self.constants)
+        clusters = frozenset(rule.cluster for rule in settings.rules if rule.cluster)
+        self.catalogue = Catalogue(settings.caps, settings.thresholds, self.constants, clusters, settings.exempt.roles)
         self.used: dict[str, None] = {}
         self.bounds: dict[str, float] = {}
 
@@ -198,6 +203,7 @@ class _Builder:
             message = f"there is no strategy {settings.force_strategy!r}{nearest(settings.force_strategy, names)}"
             self.problem("", None, "force_strategy", message)
         compiled = {name: self._conditions(name) for name in names}
+        analyser = self._analyser()
         if self.problems:
             raise RuleErrors(self.problems)
         streams = self._streams()
@@ -207,7 +213,7 @@ class _Builder:
             settings=settings,
             strategies=strategies,
             ladders=ladders,
-            analyser=Analyser(settings.words),
+            analyser=analyser,
             reasons=Reasons(settings.reasons),
             user_class=_user_class(streams),
             streams=streams,
@@ -215,7 +221,21 @@ class _Builder:
             longest_window=max((s.horizon for s in streams.values() if s.horizon < inf), default=0.0),
         )
 
+    def _analyser(self) -> Analyser:
+        try:
+            return Analyser(self.settings.words)
+        except re2.error as error:
+            self.problem("words", None, "regex", f"RE2 does not take a pattern: {error}")
+            return Analyser(WordSettings())
+
     def _declare(self) -> None:
+        for name, value in self.settings.thresholds.items():
+            if not usable_name(name):
+                self.problem("thresholds", None, name, "cannot be written in a rule; use letters, digits and _")
+            if name in self.catalogue.entries:
+                self.problem("thresholds", None, name, "is the name of a built-in feature")
+            if not -(2**53) <= value <= 2**53:
+                self.problem("thresholds", None, name, "must be a number within 2**53")
         for name, feature in self.settings.features.items():
             try:
                 self.catalogue.declare(name, feature)
@@ -247,6 +267,8 @@ class _Builder:
             if rule.name in seen:
                 self.problem("rules", index, "name", f"{rule.name!r} is taken by another rule")
             seen.add(rule.name)
+            if not rule.on:
+                self.problem("rules", index, "on", "name at least one event kind, or the rule never runs")
             for kind in rule.on:
                 if kind not in JUDGED_KINDS:
                     hint = nearest(kind, list(JUDGED_KINDS))
@@ -259,6 +281,9 @@ class _Builder:
         self._check_strategies(seen)
 
     def _check_strategies(self, rules: set[str]) -> None:
+        shared = names_in(
+            *(text for feature in self.settings.features.values() for text in (feature.where, feature.of))
+        )
         for name, strategy in self.settings.strategies.items():
             for rule_name in strategy.modes:
                 if rule_name not in rules:
@@ -268,6 +293,9 @@ class _Builder:
                 if threshold not in self.settings.thresholds:
                     hint = nearest(threshold, list(self.settings.thresholds))
                     self.problem(f"strategies.{name}", None, "thresholds", f"there is no threshold {threshold!r}{hint}")
+                elif threshold in shared:
+                    message = f"{threshold!r} decides what a feature counts, which all strategies share"
+                    self.problem(f"strategies.{name}", None, "thresholds", message)
 
     def _check_cluster(self, index: int, rule: RuleSettings) -> None:
         feature = self.settings.features.get(rule.cluster)
@@ -277,6 +305,12 @@ class _Builder:
         elif feature.kind != "distinct" or feature.of not in ("", "user") or feature.key == "user":
             message = "must be a distinct count of users, kept for a text, a domain, a device, a net or the room"
             self.problem("rules", index, "cluster", message)
+        elif "delete" in rule.action and set(feature.events) != {"chat"}:
+            self.problem("rules", index, "cluster", "a rule that deletes needs a count over chat alone")
+        elif (declared := self.catalogue.declared.get(rule.cluster)) is not None:
+            for kind in rule.on:
+                if kind in JUDGED_KINDS and kind not in declared.readable:
+                    self.problem("rules", index, "cluster", f"{rule.cluster!r} says nothing of a {kind} event")
 
     def _conditions(self, strategy_name: str) -> dict[str, list[_Compiled]]:
         strategy = self.settings.strategies.get(strategy_name)
@@ -286,7 +320,7 @@ class _Builder:
         for index, rule in enumerate(self.settings.rules):
             if modes.get(rule.name, rule.mode) == "off":
                 continue
-            for kind in rule.on:
+            for kind in dict.fromkeys(rule.on):
                 if kind in compiled:
                     self._condition(compiled[kind], index, rule, kind, thresholds)
         return compiled
@@ -303,26 +337,39 @@ class _Builder:
                 self.problems.append(problem)
             return
         for name, bound in scope.bounds.items():
+            self._check_reach(index, name, bound)
             self.bounds[name] = max(bound, self.bounds.get(name, 0.0))
         self.used.update(dict.fromkeys(condition.symbols))
         if rule.cluster:
             self.used[rule.cluster] = None
         into.append(_Compiled(rule, index, condition))
 
+    def _check_reach(self, index: int, name: str, bound: float) -> None:
+        """A comparison that a cap makes pointless is a mistake of the author, not a rule that never fires."""
+        feature = self.catalogue.declared.get(name)
+        if feature is None or bound == inf or bound < feature.reach:
+            return
+        message = f"{name} is counted up to {feature.reach:g} only, so it cannot be compared with {bound:g}"
+        problem = RuleProblem("rules", index, "when", message)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
     def _streams(self) -> dict[str, Stream]:
         """The streams somebody asks for, each with the cap its rules need to be exact."""
         streams: dict[str, Stream] = {}
-        needs: dict[str, float] = {}
+        needs: dict[str, list[float]] = {}
         for name in self.used:
             for feature in self.catalogue.find(name):
-                stream = feature.stream
-                streams[stream.name] = stream
-                bound = self.bounds.get(name, inf) if feature.counts else inf
-                needs[stream.name] = max(needs.get(stream.name, 0.0), bound)
-        for name, stream in streams.items():
-            # A limit knows its own cap; a count compared with T only needs the last T + 1 entries.
-            if stream.place == "user" and stream.shape == "times" and 0 < needs[name] < inf:
-                stream.cap = min(stream.cap, ceil(needs[name]) + 2)
+                streams[feature.stream.name] = feature.stream
+                if not name.startswith("over("):  # a limit knows its own cap
+                    bound = self.bounds.get(name, inf) if feature.counts else inf
+                    needs.setdefault(feature.stream.name, []).append(bound)
+        for name, bounds in needs.items():
+            stream = streams[name]
+            if stream.place == "user" and stream.shape == "times":
+                # A count compared with T only needs the last T + 1 entries; what is not compared gets the usual cap.
+                usual = stream.cap if inf in bounds else 1
+                stream.cap = max(usual, *(ceil(bound) + 2 for bound in bounds if bound < inf), 1)
         return dict(sorted(streams.items()))
 
     # --- source ------------------------------------------------------------------------------------------------
@@ -367,12 +414,11 @@ class _Builder:
             for name in item.condition.symbols
         )
         probes = {kind: namespace[f"probe_{kind}_{index}"] for kind in rule.on if f"probe_{kind}_{index}" in namespace}
-        members = {
-            kind: namespace[f"members_{kind}_{index}"] for kind in rule.on if f"members_{kind}_{index}" in namespace
+        clusters = {
+            kind: namespace[f"cluster_{kind}_{index}"] for kind in rule.on if f"cluster_{kind}_{index}" in namespace
         }
-        return Rule(
-            index, rule.name, rule, modes.get(rule.name, rule.mode), rule.reason or rule.name, windowed, probes, members
-        )
+        mode = modes.get(rule.name, rule.mode)
+        return Rule(index, rule.name, rule, mode, rule.reason or rule.name, windowed, probes, clusters)
 
     def _step_source(
         self, kind: str, items: list[_Compiled], streams: Mapping[str, Stream], thresholds: Mapping[str, float]
@@ -411,8 +457,8 @@ class _Builder:
             feature = self.catalogue.declared[item.rule.cluster]
             slot = f"slots.{feature.stream.name}"
             key = self.catalogue.key_source(self.settings.features[item.rule.cluster].key)
-            call = f"{slot}.members({key}, now)" if feature.stream.keyed else f"{slot}.members(now)"
-            lines += [f"def members_{kind}_{item.index}{arguments}:", f"    return {call}"]
+            found = f"{slot}.window_of({key})" if feature.stream.keyed else slot
+            lines += [f"def cluster_{kind}_{item.index}{arguments}:", f"    return {found}"]
         return lines
 
 
@@ -455,10 +501,13 @@ def _user_class(streams: Mapping[str, Stream]) -> type[Any]:
         ("chats", int, 0),
         ("gifted", float, 0.0),
         ("recent", tuple, ()),
-        ("streak", tuple, ()),
+        ("streaks", tuple, ()),
         ("deleted", str, ""),
     ]
     for name, stream in streams.items():
         if stream.place == "user":
-            fields.append((name, float, 0.0) if stream.shape == "number" else (name, tuple, ()))
+            if stream.shape == "moment":
+                fields.append((name, float | None, None))
+            else:
+                fields.append((name, float, 0.0) if stream.shape == "number" else (name, tuple, ()))
     return msgspec.defstruct("User", fields, gc=False)

@@ -30,6 +30,8 @@ MAX_STAFF = 1_000
 """Moderators remembered by what they were seen to be."""
 MAX_UNDONE = 1_000
 """Undone actions remembered, so that undoing twice does nothing twice."""
+STREAKS_KEPT = 4
+"""Gift streaks of one user that may run side by side."""
 EVICT_SHARE = 16
 """At the cap on users one sixteenth of them goes at once: finding the oldest costs a pass over all."""
 _MAX_EXPECTED_S = 3_600.0
@@ -142,13 +144,14 @@ class RoomGuard:
             return DROP
         user = self.users.get(name)
         if user is None:
-            user = self._new_user(name, now)
+            user = self._new_user(name, now, event.who)
             user.recent = (event.id,)
         else:
             recent = user.recent
             if event.id in recent:
-                self.tally.duplicates += 1
-                return ALLOW
+                return self._again(event.id, user)
+            if not recent:  # so far only heard of, by a report for instance
+                self._meet(name, event.who)
             user.recent = (*recent, event.id) if len(recent) < self._causes else (*recent[1:], event.id)
             user.last = now
         user.chats += 1
@@ -165,6 +168,14 @@ class RoomGuard:
             return ALLOW
         return decide(self, Case("chat", event, user, name, facts, 0, now), hits)
 
+    def _again(self, event_id: str, user: Any) -> Outcome:
+        """An event that was taken before is not judged again; it gets the verdict it had."""
+        self.tally.duplicates += 1
+        if event_id == user.deleted:
+            return DROP
+        held = any(event_id == hold[1] for hold in self._holds or ())
+        return Outcome("hold") if held else ALLOW
+
     def _plain(self, event: Any, now: float) -> Outcome:
         """like, follow, unfollow, share."""
         name = event.user
@@ -172,7 +183,7 @@ class RoomGuard:
             return DROP
         user = self.users.get(name)
         if user is None:
-            user = self._new_user(name, now)
+            user = self._new_user(name, now, event.who)
         user.last = now
         return self._judge(_KIND_NAMES[type(event)], event, user, name, 0, now)
 
@@ -197,7 +208,7 @@ class RoomGuard:
             return ALLOW
         user = self.users.get(name)
         if user is None:
-            user = self._new_user(name, now)
+            user = self._new_user(name, now, event.who)
         user.last = now
         return self._judge("leave", event, user, name, 0, now)
 
@@ -208,15 +219,15 @@ class RoomGuard:
             return DROP
         user = self.users.get(name)
         if user is None:
-            user = self._new_user(name, now)
+            user = self._new_user(name, now, event.who)
         user.last = now
         fresh = event.count
         self.opening = True
         if event.streak is not None:
-            if user.streak and user.streak[0] == event.streak:
-                self.opening = False
-                fresh = max(0, event.count - user.streak[1])
-            user.streak = (event.streak, event.count if self.opening else max(event.count, user.streak[1]))
+            before = _streak_total(user.streaks, event.streak)
+            self.opening = before == 0
+            fresh = max(0, event.count - before)
+            user.streaks = _with_streak(user.streaks, event.streak, max(event.count, before))
         if fresh == 0:
             return ALLOW
         user.gifted += fresh * event.value
@@ -231,7 +242,7 @@ class RoomGuard:
             return ALLOW
         user = self.users.get(name)
         if user is None:
-            user = self._new_user(name, now)
+            user = self._new_user(name, now, None)
         return self._judge("report", event, user, name, 0, now)
 
     def _moderation(self, event: ev.Moderation, now: float) -> Outcome:
@@ -246,10 +257,29 @@ class RoomGuard:
             penalty = Penalty(verb, target, until, event.id, now, verb == "kick" and endless)
             self.punish(penalty)
         elif verb in ("unmute", "readmit"):
-            ended = self.penalties.end(target, "mute" if verb == "unmute" else "kick")
-            if ended is not None and ended.action is not None:
-                self.strikes.take_back(target)
+            self._pardon(target, "mute" if verb == "unmute" else "kick", now)
+        elif event.target_event is not None:
+            self._settle_hold(event.target_event)
         return ALLOW
+
+    def _pardon(self, user: str, kind: str, now: float) -> None:
+        """A human ended a penalty: if it was ours and in force, it is as if undone."""
+        ended = self.penalties.end(user, kind)
+        if ended is None or ended.action is None or ended.until <= now:
+            return
+        self._note_undone(ended.action.id)
+        self._take_strike_back(user, ended.action.rule)
+
+    def _take_strike_back(self, user: str, rule_name: str | None) -> None:
+        """One strike less, if the rule gives any; a rule the program no longer has did."""
+        rule = next((rule for rule in self.program.settings.rules if rule.name == rule_name), None)
+        if rule is None or rule.strike:
+            self.strikes.take_back(user)
+
+    def _note_undone(self, action: str) -> None:
+        if len(self._undone) >= MAX_UNDONE:
+            del self._undone[next(iter(self._undone))]
+        self._undone[action] = None
 
     def _appeal(self, _event: ev.Appeal, _now: float) -> Outcome:
         return ALLOW
@@ -295,22 +325,18 @@ class RoomGuard:
             return ALLOW
         penalty = self.penalties.find(record.action)
         user, kind = record.user, record.kind
-        if penalty is None and user is not None and kind in ("mute", "kick"):
-            later = (
-                self.penalties.mute_of(user, now) if kind == "mute" else self.penalties.kick_of(user, now)
-            )
+        self._note_undone(record.action)
+        if user is not None and kind != "restrict":
+            self._take_strike_back(user, record.rule)
+        if penalty is not None:
+            self.penalties.end(penalty.user, penalty.kind)
+        elif user is not None and kind in ("mute", "kick"):
+            later = self.penalties.mute_of(user, now) if kind == "mute" else self.penalties.kick_of(user, now)
             if later is not None:
                 return ALLOW  # what is in force is another decision
-        if len(self._undone) >= MAX_UNDONE:
-            del self._undone[next(iter(self._undone))]
-        self._undone[record.action] = None
         action = inverse(self, record, now)
         if action is None:
             return ALLOW
-        if penalty is not None:
-            self.penalties.end(penalty.user, penalty.kind)
-        if user is not None:
-            self.strikes.take_back(user)
         if self.restriction is not None and self.restriction.id == record.action:
             self.restriction, self.restricted_until = None, -inf
         return Outcome(actions=(action,))
@@ -366,6 +392,14 @@ class RoomGuard:
         self._set_deadline()
         return failed
 
+    def _settle_hold(self, event_id: str) -> None:
+        """A human decided about a message; it is held no longer."""
+        if self._holds is None:
+            return
+        for hold in [hold for hold in self._holds if hold[1] == event_id]:
+            self._holds.remove(hold)
+        self._set_deadline()
+
     def _pop_hold(self) -> tuple[float, str, str, str]:
         first: tuple[float, str, str, str] = self._holds.pop(0)  # type: ignore[union-attr]
         return first
@@ -385,7 +419,14 @@ class RoomGuard:
         self.tally.dropped += 1
         return True
 
-    def _new_user(self, name: str, now: float) -> Any:
+    def _meet(self, name: str, who: ev.Who | None) -> None:
+        """See who a user is, before any report or cluster may name them."""
+        if who is not None and who.role in self.program.settings.exempt.roles:
+            self.remember_staff(name)
+
+    def _new_user(self, name: str, now: float, who: ev.Who | None) -> Any:
+        if who is not None:
+            self._meet(name, who)
         users = self.users
         cap = self.program.settings.caps.users
         if len(users) >= cap:
@@ -434,6 +475,17 @@ def _joined(first: Outcome, second: Outcome) -> Outcome:
         return second
     alerts: tuple[Alert, ...] = first.alerts + second.alerts
     return Outcome(second.verdict, first.actions + second.actions, alerts)
+
+
+def _streak_total(streaks: tuple[Any, ...], streak: str) -> int:
+    """How much of a streak has been counted; 0 for a new one. `streaks` is (id, total, id, total, ...)."""
+    return streaks[streaks.index(streak) + 1] if streak in streaks[::2] else 0
+
+
+def _with_streak(streaks: tuple[Any, ...], streak: str, total: int) -> tuple[Any, ...]:
+    """`streaks` with this one last; beyond `STREAKS_KEPT` the one unused for longest is forgotten."""
+    others = [pair for pair in zip(streaks[::2], streaks[1::2], strict=True) if pair[0] != streak]
+    return tuple(part for pair in (*others[1 - STREAKS_KEPT :], (streak, total)) for part in pair)
 
 
 _KIND_NAMES: Mapping[type, str] = {

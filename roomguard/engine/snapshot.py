@@ -61,7 +61,7 @@ def load(room: RoomGuard, raw: bytes) -> None:
         if data["version"] != VERSION:
             raise ValueError(f"snapshot version {data['version']} is unknown")
         _load(room, data)
-    except (msgspec.MsgspecError, KeyError, TypeError, IndexError) as error:
+    except (msgspec.MsgspecError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no snapshot of a room: {error!r}") from error
 
 
@@ -128,7 +128,10 @@ def move(room: RoomGuard, program: Program) -> None:
     before = room.program
     room.adopt(program)
     caps = program.settings.caps
-    room.penalties.cap = room.strikes.cap = caps.penalties
+    forgotten = room.penalties.forgotten
+    room.penalties.limit(caps.penalties)
+    room.tally.forgotten_penalties += room.penalties.forgotten - forgotten
+    room.strikes.limit(caps.penalties)
     old_slots, room.slots = room.slots, program.new_slots()
     for name in vars(room.slots):
         if hasattr(old_slots, name):

@@ -12,7 +12,7 @@ class Tally:
     """Counters since the start. Keys of `hits` are (rule, outcome)."""
 
     hits: Counter[tuple[str, str]] = attrs.field(factory=Counter)
-    """Outcomes: enforce, shadow, exempt, grace, budget, rollout."""
+    """Outcomes: enforce, shadow, exempt, grace, budget, rollout, in_force (what the rule asks for is so already)."""
     actions: Counter[tuple[str, str]] = attrs.field(factory=Counter)
     """(rule, kind) of actions emitted."""
     dropped: int = 0

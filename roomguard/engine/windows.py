@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
 from itertools import pairwise
 from math import exp, sqrt
 from typing import Any
@@ -205,11 +204,6 @@ class Distinct:
             del seen[first]
         return len(seen)
 
-    def members(self, now: float) -> tuple[Any, ...]:
-        """The values in the window, the one unseen for longest first."""
-        self.value(now)
-        return tuple(self.seen)
-
     def last(self) -> float:
         """The time of the latest event, or minus infinity."""
         return self.seen[next(reversed(self.seen))] if self.seen else float("-inf")
@@ -219,8 +213,84 @@ class Distinct:
         return [[value, time] for value, time in self.seen.items()]
 
     def load(self, data: Any) -> None:
-        """What `dump` gave."""
-        self.seen.update((value, time) for value, time in data)
+        """What `dump` gave; beyond the cap without those unseen for longest."""
+        self.seen.update((value, time) for value, time in data[-self.cap :])
+
+
+EVENTS_KEPT = 4
+"""A user's latest events that a cluster remembers."""
+
+
+class Members:
+    """Which users in the window, each with their latest events there that no decision has dealt with yet.
+
+    A Distinct of users for rules that act on all of them. `hit` takes (user, event id); an empty id counts the user and
+    leaves nothing to act on. At the cap the user unseen for longest is forgotten.
+    """
+
+    __slots__ = ("cap", "first", "seen", "window")
+
+    def __init__(self, window: float, cap: int) -> None:
+        self.window = window
+        self.cap = cap
+        self.first = ""
+        self.seen: dict[str, tuple[Any, ...]] = {}
+
+    def hit(self, now: float, value: tuple[str, str]) -> None:
+        """See a user's event at `now`."""
+        user, event = value
+        seen = self.seen
+        if self.first and self.last() <= now - self.window:
+            self.first = ""
+        before = seen.pop(user, None)
+        if before is None:
+            if len(seen) >= self.cap:
+                del seen[next(iter(seen))]
+            seen[user] = (now, event)
+        else:
+            seen[user] = (now, *before[1:][1 - EVENTS_KEPT :], event)
+
+    def value(self, now: float) -> float | None:
+        """The number of users seen in the window."""
+        seen = self.seen
+        cutoff = now - self.window
+        while seen:
+            first = next(iter(seen))
+            if seen[first][0] > cutoff:
+                return len(seen)
+            del seen[first]
+        self.first = ""
+        return 0
+
+    def members(self, now: float) -> list[tuple[str, tuple[str, ...]]]:
+        """The users in the window with events left to act on, the one unseen for longest first."""
+        self.value(now)
+        found = ((user, tuple(event for event in entry[1:] if event)) for user, entry in self.seen.items())
+        return [(user, events) for user, events in found if events]
+
+    def take(self, user: str) -> None:
+        """A decision has dealt with the events of `user`; the user still counts."""
+        entry = self.seen.get(user)
+        if entry is not None:
+            self.seen[user] = entry[:1]
+
+    def origin(self, event: str) -> str:
+        """The event that first tipped this cluster, `event` if none did since the window was last empty."""
+        self.first = self.first or event
+        return self.first
+
+    def last(self) -> float:
+        """The time of the latest event, or minus infinity."""
+        return self.seen[next(reversed(self.seen))][0] if self.seen else float("-inf")
+
+    def dump(self) -> Any:
+        """Plain data for a snapshot."""
+        return [self.first, [[user, *entry] for user, entry in self.seen.items()]]
+
+    def load(self, data: Any) -> None:
+        """What `dump` gave; beyond the cap without those unseen for longest."""
+        self.first, rows = data
+        self.seen.update((user, tuple(entry)) for user, *entry in rows[-self.cap :])
 
 
 class Ratio:
@@ -305,6 +375,10 @@ ZSCORE_BINS = 10
 """Bins that must have passed before a baseline says anything."""
 
 
+MAX_BINS = 256
+"""Empty bins closed at once after a silence: no thousandth of a baseline is left after so many."""
+
+
 class ZScore:
     """How unusual the current bin of `window` seconds is against the bins before it, in standard deviations.
 
@@ -327,12 +401,11 @@ class ZScore:
         if self.start == float("-inf"):
             self.start = now
             return
-        # After a long silence the baseline decays towards zero; 64 empty bins say all that more would.
-        steps = min(int((now - self.start) / self.window), 64)
-        for _ in range(steps):
+        passed = int((now - self.start) / self.window)
+        # After a long silence the baseline decays towards zero; a bounded number of empty bins has to say it.
+        for _ in range(min(passed, MAX_BINS)):
             self._close()
-        if steps:
-            self.start = max(self.start + steps * self.window, now - self.window + 1e-9)
+        self.start += passed * self.window
 
     def _close(self) -> None:
         weight = max(1 / 30, 1 / (self.bins + 1))
@@ -370,21 +443,28 @@ class ZScore:
             self.start, self.current, self.bins, self.mean, self.variance = data
 
 
-Window = Count | Sum | Distinct | Ratio | Ewma | ZScore
-WindowClass = type[Count] | type[Sum] | type[Distinct] | type[Ratio] | type[Ewma] | type[ZScore]
+Window = Count | Sum | Distinct | Members | Ratio | Ewma | ZScore
+WindowClass = type[Count] | type[Sum] | type[Distinct] | type[Members] | type[Ratio] | type[Ewma] | type[ZScore]
+
+
+FADED = 64
+"""Windows after which an average of one key is forgotten: next to nothing of it is left."""
 
 
 class Keyed:
     """One window for each key (a text, a domain, a device), the least recently used forgotten at `texts` keys.
 
-    Expired keys leave two at a time as new ones come, so no step pays for many.
+    Expired keys leave two at a time as new ones come, so no step pays for many. What fades instead of running out
+    (averages) counts as expired, and is unknown again, after `FADED` windows.
     """
 
-    __slots__ = ("cap", "entries", "evicted", "factory", "texts", "window")
+    __slots__ = ("cap", "entries", "evicted", "factory", "fades", "life", "texts", "window")
 
     def __init__(self, factory: WindowClass, window: float, cap: int, texts: int) -> None:
         self.factory = factory
         self.window = window
+        self.fades = factory in (Ewma, ZScore)
+        self.life = window * FADED if self.fades else window
         self.cap = cap
         self.texts = texts
         self.entries: dict[Any, Any] = {}
@@ -394,7 +474,7 @@ class Keyed:
         """Count for `key`."""
         entries = self.entries
         entry = entries.pop(key, None)
-        if entry is None:
+        if entry is None or (self.fades and entry.last() <= now - self.life):
             entry = self.factory(self.window, self.cap)
             self._sweep(now)
         entry.hit(now, value)
@@ -402,7 +482,7 @@ class Keyed:
 
     def _sweep(self, now: float) -> None:
         entries = self.entries
-        cutoff = now - self.window
+        cutoff = now - self.life
         for _ in range(2):
             if not entries:
                 return
@@ -417,15 +497,16 @@ class Keyed:
     def value(self, key: Any, now: float) -> float | None:
         """The window's value for `key`; zero-like for a key without events."""
         entry = self.entries.get(key)
+        if self.fades and entry is not None and entry.last() <= now - self.life:
+            return None
         if entry is None:
-            return None if self.factory in (Ratio, Ewma, ZScore) else 0
+            return None if self.fades or self.factory is Ratio else 0
         value: float | None = entry.value(now)
         return value
 
-    def members(self, key: Any, now: float) -> tuple[Any, ...]:
-        """For a Distinct: the values in the window of `key`."""
-        entry = self.entries.get(key)
-        return entry.members(now) if entry is not None else ()
+    def window_of(self, key: Any) -> Any:
+        """The window of `key` itself, or None."""
+        return self.entries.get(key)
 
     def last(self) -> float:
         """The time of the latest event of any key."""
@@ -435,9 +516,10 @@ class Keyed:
         """Plain data for a snapshot."""
         return [[key, entry.dump()] for key, entry in self.entries.items()]
 
-    def load(self, data: Iterable[Any]) -> None:
-        """What `dump` gave."""
-        for key, content in data:
+    def load(self, data: Any) -> None:
+        """What `dump` gave; beyond the cap without the keys unused for longest."""
+        self.evicted += max(0, len(data) - self.texts)
+        for key, content in data[-self.texts :]:
             entry = self.factory(self.window, self.cap)
             entry.load(content)
             self.entries[key] = entry
