@@ -30,6 +30,8 @@ _phone = re.compile(r"(?<![\w.])\+?\d(?:[\s().\-]{0,2}\d){8,14}(?!\w)")
 _wallet = re.compile(r"(?<!\w)(?:bc1[a-z0-9]{25,60}|0x[0-9a-fA-F]{40}|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)")
 _tag = re.compile(r"[\w.]{2,32}#\d{4}(?!\d)|(?<!\w)[$£][A-Za-z][\w\-]{3,20}(?!\w)")
 _pointed = re.compile(r"(?:👉|➡️?|👇|📲|📩|🔗)\s{0,2}[@\w]")
+_han = re.compile("[\u4e00-\u9fff]")
+_account = re.compile(r"(?<![0-9A-Za-z])(?:\d{7,12}|[A-Za-z]{2,8}\d{3,8}|\d{4,6} \d{4,6})(?![0-9A-Za-z])")
 _PLAIN_LENGTH = 90
 _PROSE_SHARE = 0.3
 _PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ,?!'-:;~*\""
@@ -284,6 +286,8 @@ def _contacts(part: str, digits: int) -> int:
         found += len(_tag.findall(part))
     if not part.isascii():
         found += len(_pointed.findall(part))
+        if digits >= 3 and _han.search(part):
+            found += len(_account.findall(part))
     return found
 
 

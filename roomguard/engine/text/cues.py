@@ -29,7 +29,7 @@ BUILTIN: tuple[CueKind, ...] = (
     # Self-promotion: ask + whose + where.
     CueKind("promote", 3, """
         follow me; folow me; follow back; follow for follow; f4f; follow 4 follow; sub for sub; sub 4 sub; sub4sub; s4s; subs for subs
-        subscribe to me; subscribe me; subscribe to my*; sub to me; sub to my; follow my channel; follow my twitch; follow my insta; follow my instagram; follow my tiktok; follow my twitter; check out my; checkout my; check my channel
+        subscribe to me; subscribe me; subscribe to my*; sub to me; sub to my; follow my channel; follow my twitch; follow my insta; follow my instagram; follow my tiktok; follow my twitter; check out my; check out this; check us out; checkout my; check my channel
         check out our; check my stream; check my profile; my channel out; my stream out; visit my; join my; come to my stream; come watch me
         watch my stream; watch my channel; watch my video; watch my montage; watch my clip; watch my content; check my content; run up some viewers; go to my channel; go to my profile; i am live now; im live now; i just went live; im streaming now; my stream is live
         self promo; self promote; self promoting; support my channel; support me on
@@ -58,14 +58,14 @@ BUILTIN: tuple[CueKind, ...] = (
         """),
     # Selling reach, goods and accounts.
     CueKind("sell", 3, """
-        buy followers; buy viewers; buy subs; buy likes; cheap viewers; cheap followers; best viewers; top viewers; best followers; real viewers; get more viewers; get more followers; get viewers
+        buy followers; buy viewers; buy subs; buy likes; cheap viewers; cheap followers; best viewers; cheapest viewers; top viewers; best followers; real viewers; get more viewers; get more followers; get viewers
         get followers; gain followers; viewers and followers; followers and viewers; live viewers; viewbot*; boost your*; boost ur; grow your channel; grow your stream; grow your twitch; promote your; promoting twitch; promote twitch
         promotion service; graphic designer;  stream overlays; emotes and overlays; custom emotes; design your; seo service; cheap prices; i am selling; im selling; buy now; order now
         gift card; gift cards; giftcard*; promo code; promocode; discount code; coupon; use code; use my code; referral; referal; ref link; invite code; sign up bonus; free skins; free nitro; free robux; free vbucks; free v bucks; free followers; free gift; free iphone
         promo viewers; remove the space; remove space; delete the space; without the space; without spaces
-        накрутка; накрутить; накрутка подписчиков; продам; продаю; продажа; куплю аккаунт; скидка; скидки; скидкой; промокод; заказать; рассылка; рассылки; реклама в; в продаже; в наличии; по выгодной цене; низкие цены; лучшие цены; прайс; доставка по; аренда
+        накрутка; накрутить; накрутка подписчиков; куплю аккаунт; промокод; купим ваши; куплю ваши; фальш рубли; фальшивые купюры; рассылка; рассылки; реклама в; по выгодной цене; низкие цены; лучшие цены; фото скину; щедрым мужчиной
         verkaufe; rabattcode; vendo; compra seguidores; se vende; vends; satilik; satılık
-        代刷; 刷粉; 刷量; 出售; 低价; 低價; 收购; 收購; 回收; 批发; 代理; 招代理; 招商; 承接; 价格; 报价; 优惠; 下单; 现货; 货源; 直销; 代充; 卖号; 卖片; 资源
+        代刷; 刷粉; 刷量; 低价出; 收购; 收購; 招代理; 招商; 承接; 货源; 直销; 代充; 卖号; 卖片; 代发; 发粉; 协议号; 飞机号; 封装; 超级签; 接回; 卡接; 免费视频; 投注站; 擦妹; 伽威; 手银; 公户
         """, anchor=True),
     # Money offers, jobs, investment, gambling.
     CueKind("earn", 2, """
@@ -73,11 +73,11 @@ BUILTIN: tuple[CueKind, ...] = (
         financial freedom; trading signals; forex; binary options; crypto trading; trading platform; guaranteed; risk free; paid daily; paid weekly; payout; payouts; double your; airdrop; presale; token; bitcoin investment; crypto mining; bitcoin mining
         cash prize; you have won; claim your; claim now; cash prize; free entry; welcome bonus; free play; sports betting; winning tips; fixed match*; free cash; free money
         заработок; заработка; заработать; зарабатывай; зарабатывать; зарабатываю; заработку; подработка; подработку; подработки; халтурка; халтура; шабашка; шабашку; доход; дохода; доходом; доходность; прибыль; прибыли; инвестиции; инвестиций; инвестировать
-        вложений; вложения; без вложений; удаленно; удалённо; удаленка; удаленная работа; удаленный; работа на дому; работа; работу; работы; работе; вакансия; вакансии; сотрудничество; сотрудничества; сотрудничать; набор в команду; в команду; ищем людей; ищу людей; нужны люди; требуются; требуется
-        нужен человек; нужны ребята; нужны; ищу; ищем; партнеров; партнёров; партнеры; выплаты; выплата; оплата; оплату; оплатой; зарплата; зп; трейдинг; трейдинга; крипта; крипты; криптовалюта; криптовалюты; криптовалют; арбитраж; обмен; казино; ставки; ставка; прогноз; прогнозы; кредит; займ; займы; долг
+        вложений; вложения; без вложений; удаленно; удалённо; удаленка; удаленная работа; удаленный; работа на дому; работенка; работа; работы; вакансия; вакансии; сотрудничество; сотрудничества; сотрудничать; набор в команду; в команду; ищем людей; ищу людей; нужны люди; требуются; требуется
+        нужен человек; нужны ребята; на руки; подзаработать; зарабатываешь; зарабатываете; продам; продаю; куплю; скидка; скидки; скидкой; в наличии; прайс; аренда; usdt; обменник; познакомлюсь; плачу; нужны; ищу; ищем; партнеров; партнёров; партнеры; выплаты; выплата; оплата; оплату; оплатой; зарплата; зп; трейдинг; трейдинга; крипта; крипты; криптовалюта; криптовалюты; криптовалют; арбитраж; казино; ставки; ставка; прогноз; прогнозы; кредит; займ; займы; долг
         заработай; пассивный; бонус; выигрыш; занятость; свободный график; удобный график; гибкий график; без опыта; обучение; обучаем; обучим; бесплатное обучение; стабильный; стабильно; темка; темку; схема; направление; направления
         geld verdienen; nebenverdienst; dinero; ganar dinero; ganhar dinheiro; renda extra; gagner de l argent
-        兼职; 兼職; 日结; 日結; 月入; 日入; 日赚; 赚钱; 賺錢; 高薪; 工资; 返利; 返现; 博彩; 菠菜; 彩票; 赌; 娱乐城; 娛樂; 投注; 平台; 首充; 充值; 提现; 跑分; 洗钱; 洗米; 收卡; 银行卡; 卡商; 套现; 贷款; 借款; 担保; 招人; 招募; 车队; 盗u; 出u; 收u; 数据; 群发; 引流; 暴利; 项目; 项目合作; 诚招; 急需; 急用钱
+        兼职; 兼職; 日结; 日結; 月入; 日入; 日赚; 赚钱; 賺錢; 高薪; 工资; 返利; 返现; 博彩; 菠菜; 彩票; 娱乐城; 投注; 首充; 提现; 承兑; 灰产; 世界盃; 跑分; 洗钱; 洗米; 收卡; 银行卡; 卡商; 套现; 贷款; 借款; 担保; 招募; 车队; 盗u; 出u; 收u; 数据; 群发; 采集; 筛号; 引流; 暴利; 项目合作; 诚招; 急需; 急用钱
         """, anchor=True),
     CueKind("sum", 1, """
         per day; per week; per month; a day; a week; a month; daily; weekly; dollars; usd; usdt; btc; eth; bitcoin; in 24 hours; per hour; within
@@ -86,19 +86,19 @@ BUILTIN: tuple[CueKind, ...] = (
         """),
     CueKind("adult", 3, """
         nude pics; my nudes; sexy pics; hot girls; escort; escorts; hookup; sex chat; cam girl; camgirl; webcam girl; 18 plus; dating site; meet girls; lonely girls; send nudes
-        интим; интимные; интимных; проститутки; индивидуалки; эскорт; эскорта; голые; обнаженные; нюдсы; слив; сливы; порно; досуг; закладки; закладок; кладмен; меф; шишки; раздеть; раздевает; массаж
-        约炮; 約炮; 上门; 援交; 裸聊; 裸照; 少妇; 成人视频; 看片; 买片; 福利视频; 小视频; 迷药; 催情; 查档
+        интим; интимные; интимных; проститутки; индивидуалки; эскорт; эскорта; голые; обнаженные; нюдсы; интим досуг; закладки; закладок; кладмен; меф; шишки; раздеть; раздевает; массаж
+        约炮; 約炮; 上门服务; 援交; 裸聊; 裸照; 少妇; 成人视频; 看片; 买片; 福利视频; 小视频; 迷药; 催情; 查档
         """, anchor=True),
     # How to get in touch; alone it says little.
     CueKind("contact", 1, """
-        dm me; dm for; dm us; pm me; message me; inbox me; text me; txt me; write me; write to me; whisper me; hit me up; hmu; contact me; contact us; reach me; add me on; add me; my discord; discord me; on discord; my snap; my whatsapp; whatsapp; telegram
+        dm me; dm for; dm us; pm me; message me; inbox me; text me; txt me; write me; write to me; whisper me; hit me up; hmu; contact me; contact us; reach me; add me on; add me; my discord; discord me; on discord; dis cord; disc ord; disrd; discord; my snap; my whatsapp; whatsapp; telegram
         my username; my handle; my id is; kik; skype; viber; wechat; details in; for more info; for info; more details; interested; if interested; call now; call us; reply; text
         в лс; в личку; лс; личку; личные; личных; личные сообщения; в личные; пиши; пишите; напиши; напишите; писать; ставь; ставьте; плюс; обращайтесь; подробности; подробнее; связь; контакт; контакты; жду; расскажу; расскажем; отвечу; звоните; телега; ватсап; профиле
         schreib mir; schreibt mir; meldet euch; escribeme; escríbeme; chama; chama no; me chama
         加我; 联系; 聯繫; 联系我; 私聊; 私信; 咨询; 諮詢; 加微; 微信; 威信; 薇信; vx; 加q; 扣扣; qq; 加群; 进群; 电报; 飞机; 飛機; 看名字; 看我名字; 看简介; 看頭像; 看头像; 主页; 纸飞机; tg; 客服; 热线; 有意
         """),
     CueKind("befriend", 3, """
-        add me on discord; add me up on discord; on discord to; hit me up on discord; dm me on; dm me on discord; my discord is; my discord name; discord username; my username on; my discord id; be friends on discord; add me as a friend; friend me on
+        add me on discord; discord me; add me on dis; connect with me on; connecting with me on; connect on discord; add up on discord; hit me up on; let s connect on; lets connect on; add me up on discord; on discord to; hit me up on discord; dm me on; dm me on discord; my discord is; my discord name; discord username; my username on; my discord id; be friends on discord; add me as a friend; friend me on
         dm me for; pm me for; whatsapp me; message me on; text me on; contact me on; write me on; kindly add; kindly follow; kindly dm; contact me for; contact her on; contact him on; message her on
         писать в лс; пишите в лс; пиши в лс; жду в лс; пишите в личку; пиши в личку; пишите в личные; напишите в лс; напиши в лс; пишите мне; писать мне; детали в лс; подробности в лс; подробнее в лс; инфа в лс; в личные сообщения; все вопросы в лс; плюс в лс; ставь плюс; ставьте плюс
         看名字加我; 加我微信; 加微信; 加我q; 加我vx; 有意联系; 联系方式; 需要的联系; 加我飞机; 私聊我; 懂的来; 需要的来; 有意者; 看我主页; 点我头像; 点头像; 看简界; 看我简介; 名字看片; 看片名字

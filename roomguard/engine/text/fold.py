@@ -110,21 +110,19 @@ def folded_words(text: str) -> tuple[list[str], int]:
 
 
 def _unmix(words: list[str]) -> tuple[list[str], int]:
-    """Each word in one script: Cyrillic where it can be nothing else, otherwise Latin."""
+    """Each word in one script: Cyrillic where it can be nothing else or most words are, otherwise Latin."""
     out, mixed = [], 0
-    mostly_latin = 2 * sum(map(str.isascii, words)) >= len(words)
+    latin = sum(map(str.isascii, words)) >= sum(not ONLY_CYRILLIC.isdisjoint(word) for word in words)
     for word in words:
         if word.isascii():
             out.append(word)
             continue
         blend = _latin.search(word) is not None
         mixed += blend
-        if ONLY_CYRILLIC.isdisjoint(word) and (blend or mostly_latin):
-            out.append(word.translate(CYRILLIC_TO_LATIN))
-        elif blend:
-            out.append(word.translate(LATIN_TO_CYRILLIC))
+        if not ONLY_CYRILLIC.isdisjoint(word) or not latin:
+            out.append(word.translate(LATIN_TO_CYRILLIC) if blend else word)
         else:
-            out.append(word)
+            out.append(word.translate(CYRILLIC_TO_LATIN))
     return out, mixed
 
 
