@@ -13,7 +13,7 @@ The JSON of `--json` (`schema` 1; what was not measured is null):
     events                     sent (all phases), sent_in_load, rate (events a second of the load), unsent_frames,
                                accepted, rejected, rejected_by_code, shed (of the rejected: `shed` and `overload`),
                                lost (no answer by the end; sent = accepted + rejected + lost), unacked (of the lost:
-                               in frames after the last acknowledged one)
+                               in frames that got no ack; the rest was left out of its frame's ack)
     wire                       counters of frames, bytes, acks, repeated and misplaced actions, reconnects, ...
     verdicts, errors, closes   verdicts by value, `error` messages by code, connections lost by code and reason
     idle_trip_ms               median round trip of a single-event frame before the load

@@ -262,6 +262,7 @@ class Edge:
         if flight is None:
             tally.counts.acks_unasked += 1
             return
+        tally.counts.acks_out_of_order += ack.seq < self._highest_ack
         self._highest_ack = max(self._highest_ack, ack.seq)
         self._moved.set()
         for rejection in ack.rejected:
@@ -362,8 +363,8 @@ class Edge:
     # ------------------------------------------------------------------ afterwards
 
     def unacked(self) -> int:
-        """Events in frames after the last acknowledged one."""
-        return sum(flight.count for seq, flight in self._flights.items() if seq > self._highest_ack)
+        """Events in frames that were never acknowledged."""
+        return sum(flight.count for flight in self._flights.values())
 
     def unsent(self) -> int:
         """Frames of the stream that were never sent."""

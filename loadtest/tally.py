@@ -1,7 +1,7 @@
 """What came of it: everything counted during a run, by all edges together.
 
 Every event that was sent ends in exactly one of: accepted, rejected (by code), lost. Lost means that no answer covers
-it when the run is over; `unacked` is the part of the lost whose frame lies after the last acknowledged one.
+it when the run is over: its frame is `unacked`, or the frame's ack accepted and rejected fewer events than it held.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Counts:
     """Of acknowledged frames, but neither accepted nor rejected: lost."""
     acks: int = 0
     acks_unasked: int = 0
+    acks_out_of_order: int = 0
+    """Of frames before the last one acknowledged on that session."""
     verdict_frames: int = 0
     verdicts_after_ack: int = 0
     verdicts_missing: int = 0
