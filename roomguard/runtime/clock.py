@@ -38,6 +38,8 @@ def frame_skew(events: Sequence[Event], arrival: float, width: float) -> float:
     the median is wild and does not count.
     """
     last = len(events) - 1
+    if not last:
+        return events[0].ts - arrival
     _, median, latest = sorted((events[0].ts, events[last >> 1].ts, events[last].ts))
     return (latest if latest - median <= width else median) - arrival
 

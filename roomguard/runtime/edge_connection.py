@@ -17,7 +17,7 @@ import trio
 
 from roomguard.errors import FrameError, JournalFailed
 from roomguard.model.actions import Action, encode_halves
-from roomguard.model.events import Control, Moderation, RoomClose, RoomOpen
+from roomguard.model.events import Control, Event, Moderation, RoomClose, RoomOpen
 from roomguard.runtime.clock import frame_skew
 from roomguard.runtime.delivery import Subscription
 from roomguard.runtime.resender import Sent
@@ -246,9 +246,9 @@ class EdgeConnection:
         groups, clamped = sort_by_room(events, offset=offset, earliest=arrival - back_s, latest=arrival + ahead_s)
         house.counters.clamped += clamped
         house.counters.corrected += offset != 0.0
-        kinds = set(map(type, events))
+        kinds: list[type[Event]] = list(map(type, events))
         ticket.special = not _SPECIAL.isdisjoint(kinds)
-        house.rooms.counters.kinds.update(map(type, events))
+        house.rooms.counters.kinds.update(kinds)
         return groups
 
     def _count(self, frame: Events) -> None:

@@ -186,7 +186,9 @@ class Rooms:
         turn = self.settings.turn_events
         spent = 0
         for name, places in groups.items():
-            room = rooms.get(name) or self.open(name)
+            room = rooms.get(name)
+            if room is None:
+                room = self.open(name)
             if room is None:
                 self._no_room(ticket, places)
             elif room.direct:

@@ -19,7 +19,7 @@ from roomguard.runtime.clock import SessionClock
 from roomguard.runtime.metrics import Histogram, HistogramStatistics
 from roomguard.runtime.settings_rooms import FailMode
 from roomguard.runtime.tickets import Ticket
-from roomguard.wire import Events, Rejection, encode_ack, encode_verdicts
+from roomguard.wire import Events, encode_ack, encode_verdicts
 
 Standing = Literal["new", "repeat", "gap"]
 
@@ -94,12 +94,8 @@ class SessionStatistics:
     """From a frame's arrival to its ack."""
 
 
-@attrs.frozen
-class _Answer:
-    """What was said about a settled frame, to say it again."""
-
-    verdicts: bytes | None
-    ack: bytes
+_Answer = tuple[bytes | None, bytes]
+"""Verdicts and ack of a settled frame, to say them again."""
 
 
 class Session:
@@ -180,13 +176,14 @@ class Session:
             # Longer ago than is remembered: it was decided, and that is all there is to say.
             self._say(encode_ack(seq, frame.accepted, frame.rejected))
             return
-        self._say(answer.verdicts)
-        self._say(answer.ack)
+        for message in answer:
+            self._say(message)
 
     def decided(self, ticket: Ticket) -> None:
         """Every event is decided: verdicts go now, the ack when the journal has what the frame caused."""
         frame = ticket.frame
-        self._counters.decide_seconds.observe(self._now() - ticket.arrival)
+        took_s = self._now() - ticket.arrival
+        self._counters.decide_seconds.observe(took_s)
         if ticket.verdicts is not None:
             verdicts = encode_verdicts(frame.seq, ticket.verdicts)
             self._pending[frame.seq] = verdicts
@@ -194,24 +191,26 @@ class Session:
         if self._bus.failed is not None:
             return
         if ticket.position <= self._bus.durable:
-            self._acknowledge(ticket)
+            self._acknowledge(ticket, took_s)
         else:
-            self._bus.when_durable(ticket.position, partial(self._acknowledge, ticket))
+            self._bus.when_durable(ticket.position, partial(self._durable, ticket))
 
-    def _acknowledge(self, ticket: Ticket) -> None:
+    def _durable(self, ticket: Ticket) -> None:
+        self._acknowledge(ticket, self._now() - ticket.arrival)
+
+    def _acknowledge(self, ticket: Ticket, took_s: float) -> None:
         seq = ticket.frame.seq
-        rejected: list[Rejection] = ticket.rejections()
-        ack = encode_ack(seq, ticket.accepted, rejected)
+        ack = encode_ack(seq, ticket.accepted, ticket.rejections())
         self._counters.acks += 1
-        self._counters.ack_seconds.observe(self._now() - ticket.arrival)
+        self._counters.ack_seconds.observe(took_s)
         self._settle(seq, self._pending.pop(seq), ack)
-        self._say(ack)
         if self.link is not None:
+            self.link.say(ack)
             self.link.settled()
 
     def _settle(self, seq: int, verdicts: bytes | None, ack: bytes) -> None:
         answers = self._answers if verdicts is None else self._gated
-        answers[seq] = _Answer(verdicts, ack)
+        answers[seq] = (verdicts, ack)
         if len(answers) > self._max_unacked:
             answers.popitem(last=False)
         if seq != self.resume_after + 1:
