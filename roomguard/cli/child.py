@@ -64,11 +64,6 @@ class Child:
         """Its exit code, None while it runs."""
         return self._process.poll()
 
-    @property
-    def last_line(self) -> str:
-        """What it said last."""
-        return self._lines[-1] if self._lines else ""
-
     def lines(self) -> list[str]:
         """The last lines it said."""
         with self._news:

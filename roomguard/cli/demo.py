@@ -6,6 +6,7 @@ Three processes: the real `serve`, the load generator as its edges and attackers
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 import tempfile
@@ -125,13 +126,13 @@ def _length(files: Sequence[Path]) -> float:
     """Seconds from the first event to the last of all recordings."""
     times: list[float] = []
     for file in files:
-        with file.open("rb") as lines:
-            first = last = next(iter(lines), b"")
-            for line in lines:
-                last = line if line.strip() else last
         try:
+            with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
+                first = last = next(iter(lines), b"")
+                for line in lines:
+                    last = line if line.strip() else last
             times += [float(json.loads(line)["ts"]) for line in (first, last)]
-        except (ValueError, KeyError, TypeError):
+        except (OSError, EOFError, ValueError, KeyError, TypeError):
             raise click.ClickException(f"{file}: not a recording: JSONL, one event with a `ts` a line") from None
     return max(times) - min(times)
 
@@ -180,13 +181,18 @@ def _watch(console: Console, seen: Seen, actions: ClientConnection, guard: Child
             for action in _frames(actions, 0.25):
                 seen.take(action)
                 show.action(action)
-            show.tick(seen, time.monotonic() - started, generator.last_line)
+            show.tick(seen, time.monotonic() - started, _progress(generator))
             if not guard.running:
                 raise click.ClickException(f"the guard ended ({guard.code}):\n{guard.printed()}")
             if time.monotonic() - started > LOAD_SLACK_S + 600:
                 raise click.ClickException("the load generator does not end")
         for action in _frames(actions, 0.5):
             seen.take(action)
+
+
+def _progress(generator: Child) -> str:
+    """The load generator's line of the last second."""
+    return next((line.strip() for line in reversed(generator.lines()) if "answered" in line), "")
 
 
 class Plain:

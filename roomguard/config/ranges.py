@@ -42,6 +42,8 @@ AMOUNT = Range(0, 1e12)
 RANGES: dict[tuple[str, str], Range] = {
     ("LimitSettings", "burst"): Range(0, 1e6),  # 0: as many as the rate says
     ("LimitSettings", "weights"): Range(0, 1e6),  # 0: that kind is free
+    ("ListenSettings", "clamp_ahead_s"): Range(0, 1e12),  # a recording may come from any time
+    ("ListenSettings", "clamp_back_s"): Range(0, 1e12),
     ("RuleSettings", "duration_s"): DURATION_OR_NONE,  # 0: the kind's default
     ("RuleSettings", "rollout"): Range(0, 100),
 }
