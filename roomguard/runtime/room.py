@@ -242,7 +242,14 @@ class LiveRoom:
 
     def apply(self, record: Control) -> None:
         """Give a control record to the guard now, at room time, and record it."""
-        record.ts = self.room_now()
+        if record.type == "enforced":
+            # It decides nothing, so it takes no time: a room whose time it moved would judge otherwise than a replay of
+            # what the edges sent. A room that had no input since the start has nothing to put it behind.
+            if self.time == NEVER:
+                return
+            record.ts = self.time
+        else:
+            record.ts = self.room_now()
         if self.preface:
             self._tell_preface(record.ts)
         self._tell(record)
