@@ -120,6 +120,7 @@ def _run_arguments(top: argparse.ArgumentParser) -> None:
     out.add_argument("--json", type=Path, metavar="FILE")
     out.add_argument("--report", type=Path, metavar="FILE.html")
     out.add_argument("--actions", type=Path, metavar="FILE", help="write every action, one a line")
+    out.add_argument("--events", type=Path, metavar="FILE", help="write every event sent: a recording (slows us down)")
     out.add_argument("--guard-log", type=Path, metavar="FILE", help="write what the guard we start prints")
     out.add_argument("--quiet", action="store_true", help="no line each second")
     run_options = top.add_argument_group("run")
@@ -168,6 +169,7 @@ def options(arguments: Sequence[str] | None = None) -> Options:
         json=args.json,
         report=args.report,
         actions=args.actions,
+        events=args.events,
         guard_log=args.guard_log,
         quiet=args.quiet,
     )

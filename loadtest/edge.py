@@ -16,7 +16,7 @@ import time
 from array import array
 from collections.abc import Sequence
 from time import monotonic
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import attrs
 import msgspec
@@ -32,6 +32,14 @@ ATTEMPTS = 8
 BURST = 16  # late frames sent before others get a turn
 ROOMS_PER_SUBSCRIBE = 1_000
 IDLE_ROOM = "loadtest-idle"  # of its own: a recording's room must not be pulled to the present by our measuring
+
+
+@attrs.frozen
+class Dumps:
+    """Where to write what passes, if anywhere: actions as lines of JSON, events as a recording."""
+
+    actions: TextIO | None = None
+    events: BinaryIO | None = None
 
 
 class EdgeFailed(Exception):
@@ -52,14 +60,14 @@ class Flight:
 class Edge:
     """Plays one stream over one session."""
 
-    def __init__(self, url: str, token: str | None, stream: Stream, tally: Tally, dump: TextIO | None) -> None:
+    def __init__(self, url: str, token: str | None, stream: Stream, tally: Tally, dumps: Dumps) -> None:
         self.failed: str | None = None
         self.welcome: Welcome | None = None
         self._url = url
         self._token = token
         self._stream = stream
         self._tally = tally
-        self._dump = dump
+        self._dumps = dumps
         self._own_rooms = frozenset(stream.rooms)
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None  # set from the welcome on: nothing may be sent before it
@@ -221,6 +229,9 @@ class Edge:
             self._tally.lateness.add(now - meant)
         if self._link is not None:
             self._link.send(payload)
+        if self._dumps.events is not None:
+            events = msgspec.json.decode(f"[{frame.events}]", type=list[msgspec.Raw])
+            self._dumps.events.writelines(bytes(event) + b"\n" for event in events)
 
     async def settle(self, longest: float) -> bool:
         """Wait for the acks of all that is in flight; False if some are missing after `longest` seconds."""
@@ -297,8 +308,8 @@ class Edge:
         if self._link is not None:
             ids = [action.id for action in actions]
             self._link.send(msgspec.json.encode({"type": "enforced", "actions": ids}))
-        if self._dump is not None:
-            self._write(text, {action.id for action in fresh})
+        if self._dumps.actions is not None:
+            self._write(self._dumps.actions, text, {action.id for action in fresh})
 
     def _time_actions(self, actions: list[Action], now: float) -> None:
         """Latency of each action from its latest cause; a cluster counts from the latest cause of all its members."""
@@ -317,11 +328,12 @@ class Edge:
                 seq = index + 1 + self._before_load
                 self._tally.acted(self._meant[seq], self._sent[seq], now)
 
-    def _write(self, text: bytes, fresh: set[str]) -> None:
+    @staticmethod
+    def _write(file: TextIO, text: bytes, fresh: set[str]) -> None:
         whole = msgspec.json.decode(text)
         for action in whole["actions"]:
-            if action["id"] in fresh and self._dump is not None:
-                self._dump.write(json.dumps(action, ensure_ascii=False, separators=(",", ":")) + "\n")
+            if action["id"] in fresh:
+                file.write(json.dumps(action, ensure_ascii=False, separators=(",", ":")) + "\n")
 
     def _on_error(self, error: Error) -> None:
         self._tally.errors[error.code] += 1

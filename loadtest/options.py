@@ -103,6 +103,8 @@ class Options:
     report: Path | None = None
     actions: Path | None = None
     """Where to write every action as it came, one a line."""
+    events: Path | None = None
+    """Where to write every event as it was sent, one a line: a recording. Costs as much again as sending."""
     guard_log: Path | None = None
     """Where to write what our own guard prints."""
     quiet: bool = False

@@ -12,12 +12,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from time import monotonic
-from typing import TextIO
 
 import attrs
 
 from loadtest.attacks import Attacker, Plan, plan_attacks
-from loadtest.edge import Edge
+from loadtest.edge import Dumps, Edge
 from loadtest.histogram import Histogram
 from loadtest.options import Options
 from loadtest.process import GuardProcess, Usage, usage
@@ -131,13 +130,16 @@ async def run(options: Options, script: Script, on_second: Callable[[Second, Tal
     Raises:
         GuardFailed: our own guard did not start.
         EdgeFailed: an edge could not connect, or the guard stopped answering before the load began.
-        OSError: the file for the actions cannot be written.
+        OSError: a file for actions or events cannot be written.
     """
     result = Run(options, script, Tally(script.attackers))
     with contextlib.ExitStack() as stack:
-        dump = stack.enter_context(options.actions.open("w", encoding="utf-8")) if options.actions else None
+        dumps = Dumps(
+            actions=stack.enter_context(options.actions.open("w", encoding="utf-8")) if options.actions else None,
+            events=stack.enter_context(options.events.open("wb")) if options.events else None,
+        )
         async with _guard(options) as (url, pid, guard):
-            await _played(result, url, pid, dump, on_second)
+            await _played(result, url, pid, dumps, on_second)
             if guard is not None and guard.code is not None:
                 result.failures.append(f"the guard ended by itself with {guard.code}:\n{guard.printed()}")
         if guard is not None:
@@ -148,13 +150,13 @@ async def run(options: Options, script: Script, on_second: Callable[[Second, Tal
 
 
 async def _played(
-    result: Run, url: str, pid: int | None, dump: TextIO | None, on_second: Callable[[Second, Tally], None]
+    result: Run, url: str, pid: int | None, dumps: Dumps, on_second: Callable[[Second, Tally], None]
 ) -> None:
     options, script, tally = result.options, result.script, result.tally
     base = url.rstrip("/")
     nonce = f"{os.getpid()}-{time.time_ns():x}"
     edges = [
-        Edge(f"{base}/v1/edge?session=load-{nonce}-{number}", options.target.token, stream, tally, dump)
+        Edge(f"{base}/v1/edge?session=load-{nonce}-{number}", options.target.token, stream, tally, dumps)
         for number, stream in enumerate(script.streams)
     ]
     try:

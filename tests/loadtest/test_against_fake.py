@@ -180,3 +180,16 @@ def test_a_broken_recording_names_file_and_line(tmp_path: Path, line: str) -> No
 
     with pytest.raises(RecordingError, match=r"bad\.jsonl:2: "):
         played_streams(Playback(files=(path,)), LOAD)
+
+
+def test_what_was_sent_and_done_can_be_kept(tmp_path: Path) -> None:
+    """The events written are a recording of what the guard got; the actions are all it took, once each."""
+    guard = TallyGuard(limit=4)
+    events, actions = tmp_path / "events.jsonl", tmp_path / "actions.jsonl"
+    played(guard, attrs.evolve(OPTIONS, events=events, actions=actions))
+    written = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    taken = [json.loads(line)["id"] for line in actions.read_text(encoding="utf-8").splitlines()]
+
+    assert sorted(written, key=lambda event: event["id"]) == sorted(guard.events, key=lambda event: event["id"])
+    assert sorted(taken) == sorted(f"act-{number}" for number in range(1, guard.offset + 1))
+    assert played_streams(Playback(files=(events,)), LOAD).events == len(written)
