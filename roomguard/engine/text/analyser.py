@@ -21,7 +21,6 @@ from roomguard.engine.text.words import NO_SCORES, Scores, WordLists
 _UPPER = bytes(range(65, 91))
 _LOWER = bytes(range(97, 123))
 _MAX_EMOTES = 64
-_triple = re.compile(r"(.)\1\1")
 _DIGITS = bytes(range(48, 58))
 _shortcode = re.compile(r":[a-z][a-z0-9_+\-]{2,40}:")
 _mention = re.compile(r"(?<![\w.])@[\w\-]{2,}")
@@ -33,14 +32,14 @@ _pointed = re.compile(r"(?:👉|➡️?|👇|📲|📩|🔗)\s{0,2}[@\w]")
 _han = re.compile("[\u4e00-\u9fff]")
 _account = re.compile(r"(?<![0-9A-Za-z])(?:\d{7,12}|[A-Za-z]{2,8}\d{3,8}|\d{4,6} \d{4,6})(?![0-9A-Za-z])")
 _PLAIN_LENGTH = 90
+_PHONE = 9
 _PROSE_SHARE = 0.3
-_PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ,?!'-:;~*\""
+_PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,?!'-:;~*\""
 _NOISE = frozenset("a an and at be but for i in is it its me my of on or so the this to u ur you your".split())
 _NEAR_WORDS = 6
 _cap = re.compile(r"[^\W\d_]")
 _digit = re.compile(r"\d")
-_has_digit = _digit
-_odd_word = re.compile(r"\d|(?<![^ ])[^aeiouy ]{5}|(.)\1\1")
+_consonants = re.compile("[^aeiouy ]{5}")
 _vowel = re.compile("[aeiouyаеёиоуыэюя]|[^\x00-\x7fа-я]")
 
 
@@ -117,8 +116,8 @@ class Analyser:
         if letters and not part.islower():
             caps = _caps_ratio(data, letters, emotes)
         signs = len(part) - letters - digits - part.count(" ")
-        if not (runs or phrases or emotes or digits or self._words.has_patterns) and length <= _PLAIN_LENGTH:
-            facts = _plain_facts(data, part, words, body, letters, caps, signs)
+        if not (runs or phrases or emotes or self._words.has_patterns) and length <= _PLAIN_LENGTH and digits < _PHONE:
+            facts = _plain_facts(data, part, words, body, letters, caps, signs, digits)
             if facts is not None:
                 return facts
         return self._finish(
@@ -139,17 +138,18 @@ class Analyser:
 
     def _judge_unicode(self, text: str, emotes: Sequence[str]) -> Facts:
         part = fold.sample(text)
-        plain = fold.plain(part)
+        odd = fold.is_odd(part)
+        plain = fold.plain(part, odd=odd)
         words, mixed = fold.folded_words(plain)
         emoji = shape.emoji_count(part)
-        extra = {
-            "emoji": emoji,
-            "art": shape.art_count(part),
-            "invisible": fold.invisible_count(part),
-            "combining": fold.marks_count(part),
-            "fancy": shape.fancy_count(part),
-            "mixed_words": mixed,
-        }
+        extra = {"emoji": emoji, "mixed_words": mixed}
+        if odd:
+            extra |= {
+                "art": shape.art_count(part),
+                "invisible": fold.invisible_count(part),
+                "combining": fold.marks_count(part),
+                "fancy": shape.fancy_count(part),
+            }
         joined = "".join(words)
         digits = len(_digit.findall(joined))
         letters = len(joined) - digits
@@ -184,7 +184,7 @@ class Analyser:
         values = extra or {}
         return Facts(
             length=len(text), letters=letters, words=count, skeleton=skeleton,
-            near_skeleton=near_words(distinct, body, skeleton), caps_ratio=caps, digits=digits, symbols=signs,
+            near_skeleton=near_words(distinct, body, skeleton, digits=digits, stretched=longest > 2), caps_ratio=caps, digits=digits, symbols=signs,
             distinct_words=len(distinct), longest_run=longest,
             repeat_share=share, repeated=int(share * len(text)),
             laughter=len(joined) >= 12 and (share > 0 or longest > 2) and shape.is_laughter(joined),
@@ -197,7 +197,7 @@ class Analyser:
     def _repeat_share(self, part: str, words: list[str], distinct: set[str], joined: str, longest: int) -> float:
         share = 0.0
         if len(distinct) < len(words) and len(words) >= 4:
-            share = shape.repeated_words(words, distinct)
+            share = shape.repeated_words(len(joined), distinct)
         if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > 11 * len(words)):
             share = max(share, shape.repeated_units(joined))
         if longest > 2:
@@ -232,39 +232,43 @@ class Analyser:
 
 
 def _plain_facts(
-    data: bytes, part: str, words: list[str], body: str, letters: int, caps: float, signs: int
+    data: bytes, part: str, words: list[str], body: str, letters: int, caps: float, signs: int, digits: int
 ) -> Facts | None:
-    """The facts of a usual text without digits, runs or cues, or None where it has to be looked at closely."""
+    """The facts of a usual text without runs or cues, or None where it has to be looked at closely."""
     count = len(words)
     if (signs and (signs > 2 or data.translate(None, _PLAIN) or "!" in part.rstrip("!"))) or letters > 11 * count:
         return None
+    if digits and fold.leet_like(body):
+        return None
     if count == 1:
-        return Facts(len(data), letters, 1, body, body, caps, 0, signs, 1)
+        return Facts(len(data), letters, 1, body, body, caps, digits, signs, 1)
     distinct = set(words)
     if count < 4:
-        return Facts(len(data), letters, count, body, near_words(distinct, body, body), caps, 0, signs, len(distinct))
+        return Facts(len(data), letters, count, body, near_words(distinct, body, body, digits=digits, stretched=False), caps, digits, signs, len(distinct))
     if 2 * count >= letters and fold.spaced_out(words):
         return None
     share = 0.0
     if len(distinct) < count:
-        share = shape.repeated_words(words, distinct)
+        share = shape.repeated_words(letters + digits, distinct)
         if share >= _PROSE_SHARE:
             return None
     return Facts(
-        len(data), letters, count, body, near_words(distinct, body, body), caps, 0, signs,
+        len(data), letters, count, body, near_words(distinct, body, body, digits=digits, stretched=False), caps, digits, signs,
         len(distinct), 1, share, int(share * len(data)),
     )
 
 
-def near_words(distinct: set[str], body: str, skeleton: str) -> str:
+def near_words(distinct: set[str], body: str, skeleton: str, *, digits: int, stretched: bool) -> str:
     """Of the distinct words the longest six, sorted, without small words, numbers and keyboard noise.
 
-    `body` is the folded text, asked first whether there is any noise to take out.
+    `body` is the folded text, asked first whether there is any noise to take out; `stretched` says that a character
+    stands three times in a row somewhere.
     """
     keep = distinct - _NOISE
-    if not body.isascii() or _odd_word.search(body):
-        keep = {word for word in keep if not (_has_digit.search(word) or (len(word) > 4 and not _vowel.search(word)))}
-        keep = set(map(fold.collapse_doubles, keep)) if _triple.search(body) else keep
+    if not body.isascii() or digits or _consonants.search(body):
+        keep = {word for word in keep if not (_digit.search(word) or (len(word) > 4 and not _vowel.search(word)))}
+    if stretched:
+        keep = set(map(fold.collapse_doubles, keep))
     if not keep:
         return skeleton
     if len(keep) <= _NEAR_WORDS:
@@ -280,7 +284,7 @@ def _contacts(part: str, digits: int) -> int:
     found = 0
     if "@" in part and "." in part:
         found += len(_mail.findall(part))
-    if digits >= 9:
+    if digits >= _PHONE:
         found += len(_phone.findall(part)) + len(_wallet.findall(part))
     if "#" in part or "$" in part or "£" in part:
         found += len(_tag.findall(part))

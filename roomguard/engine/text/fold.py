@@ -51,16 +51,18 @@ _words = re.compile(f"[^\\W_{SPOKEN_MARKS}](?:[^\\W_]|[{SPOKEN_MARKS}\u3099\u309
 _latin = re.compile("[a-z]")
 _cyrillic = re.compile("[\u0400-\u045f\u0461-\u052f]")
 _greek = re.compile("[\u0370-\u03ff]")
-_lookalike = re.compile(f"[{LOOKALIKE_LETTERS}]")
 _runs = re.compile(r"(.)\1\1+")
 _doubles = re.compile(r"(.)\1+")
-_leet_in_word = re.compile(r"[a-z][013457@$!|+]|[013457@$!|+][a-z]")
+_leet_in_word = re.compile(r"[a-z][013457@$!|+]+[a-z]|(?<![a-z0-9])[013457@$]+[a-z][a-z]|[a-z][013457@$]{2}|[a-z][013@$](?![a-z0-9])")
 
 _ASCII_FOLD = bytes(
     ord(chr(i).lower()) if chr(i).isalnum() and i < 128 else (i if i >= 128 else 32) for i in range(256)
 )
-_APOSTROPHES = "'’ʼ`´"
-_drop_apostrophes = {ord(char): None for char in _APOSTROPHES}
+_apostrophes = re.compile("['\u2019\u02bc`\u00b4]")
+_odd = re.compile(
+    f"[{MARKS}{INVISIBLE}{SPOKEN_MARKS}{LOOKALIKE_LETTERS}\u3099\u309a\u302a-\u302f\u1d00-\u1d2b\u0250-\u02af\u2100-\u214f\u2460-\u25ff\u2800-\u28ff"
+    "\u2b1b\u2b1c\u2c80-\u2cff\u13a0-\u13ff\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff\U0001f110-\U0001f189\U0001fb00-\U0001fbff]"
+)
 
 
 def sample(text: str) -> str:
@@ -76,23 +78,27 @@ def ascii_words(data: bytes) -> list[str]:
     return data.translate(_ASCII_FOLD, b"'`").decode().split()
 
 
-def plain(text: str) -> str:
-    """A non-ASCII text in plain letters: decorations off, compatibility forms resolved, case and lookalikes folded."""
-    text = text.translate(_drop_apostrophes) if any(char in text for char in _APOSTROPHES) else text
-    if _marks.search(text):
-        text = _marks.sub("", text)
-    text = _long_nonstarters.sub(r"\1", text)
-    if _invisible.search(text):
-        text = _invisible.sub("", text)
-    text = normalize("NFKC", text[:MAX_FOLDED + 1]).casefold()[: 2 * MAX_FOLDED]
+def is_odd(text: str) -> bool:
+    """Whether a text holds anything but ordinary letters, punctuation and emoji: one search that saves six."""
+    return _odd.search(text) is not None
+
+
+def plain(text: str, *, odd: bool = True) -> str:
+    """A non-ASCII text in plain letters: decorations off, compatibility forms resolved, case and lookalikes folded.
+
+    `odd` is what `is_odd` says of it.
+    """
+    if "\u2019" in text or "'" in text or "`" in text:
+        text = _apostrophes.sub("", text)
+    if odd:
+        text = _invisible.sub("", _long_nonstarters.sub(r"\1", _marks.sub("", text)))
+    text = normalize("NFKC", text[: MAX_FOLDED + 1]).casefold()[: 2 * MAX_FOLDED]
     if text.isascii():
         return text
-    if _marks.search(text):
-        text = _marks.sub("", text)
+    if odd:
+        text = _marks.sub("", text).translate(LOOKALIKES)
     if _emoji_in_word.search(text):
         text = _emoji_in_word.sub("", text)
-    if _lookalike.search(text):
-        text = text.translate(LOOKALIKES)
     return text
 
 
@@ -142,6 +148,11 @@ def leet(text: str) -> str | None:
     if not _leet_in_word.search(low):
         return None
     return " ".join(_words.findall(low.translate(LEET)))
+
+
+def leet_like(low: str) -> bool:
+    """Whether digits or signs stand where letters belong."""
+    return _leet_in_word.search(low) is not None
 
 
 def spaced_out(words: list[str]) -> bool:

@@ -53,10 +53,9 @@ def fancy_count(text: str) -> int:
     return len(_fancy.findall(text))
 
 
-def repeated_words(words: list[str], distinct: set[str]) -> float:
-    """Share of the characters of `words` that stand in a word said before."""
-    total = sum(map(len, words))
-    return 1.0 - sum(map(len, distinct)) / total if total else 0.0
+def repeated_words(total: int, distinct: set[str]) -> float:
+    """Share of the characters of words, `total` together, that stand in a word said before."""
+    return 1.0 - len("".join(distinct)) / total if total else 0.0
 
 
 def repeated_units(joined: str) -> float:
