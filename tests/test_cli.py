@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -188,3 +189,35 @@ def test_listen_address(address: str) -> None:
 
     assert done.returncode == 2
     assert "expected HOST:PORT" in done.stderr
+
+
+@pytest.mark.slow
+def test_demo() -> None:
+    """The demo ends by itself with a summary, on no terminal too, and leaves nothing running or lying about."""
+    done = roomguard("demo", "--rooms", "40", "--rate", "400", "--seconds", "5")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    for line in (
+        "rooms ",
+        "events ",
+        "actions by rule ",
+        "attack: flood ",
+        "innocents hit ",
+        "event to action ",
+        "Try next",
+    ):
+        assert line in done.stdout
+    assert "lost 0, rejected 0" in done.stdout
+
+
+@pytest.mark.slow
+def test_demo_of_a_recording(config: Path, tmp_path: Path) -> None:
+    """A recorded chat is played through the same sockets, faster than it was."""
+    recording = tmp_path / "chat.jsonl"
+    recording.write_text(chats(60))
+
+    done = roomguard("demo", "--config", str(config), "--seconds", "3", "--recording", str(recording))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"events +│ 60, ", done.stdout)
+    assert "many 1" in done.stdout

@@ -141,7 +141,11 @@ def _guard(path: Path, flags: Sequence[str], data: Path) -> Any:
     """The real `serve`, on ports the system chooses."""
     from roomguard.cli.child import serving
 
-    sets = [argument for flag in (*flags, "admin.port=0", "listen.tokens=[]") for argument in ("--set", flag)]
+    sets = [
+        argument
+        for flag in (*flags, "admin.port=0", "listen.tokens=[]", "listen.token_file=")
+        for argument in ("--set", flag)
+    ]
     return serving(["--config", str(path), "--listen", "127.0.0.1:0", "--data", str(data), *sets])
 
 
@@ -290,7 +294,7 @@ def _rows(document: dict[str, Any], seen: Seen) -> Iterator[tuple[str, str]]:
     yield "rooms", f"{script['rooms']:,}"
     yield (
         "events",
-        f"{events['sent']:,}, {events['rate']:,}/s; lost {events['lost']:,}, rejected {events['rejected']:,}",
+        f"{events['sent_in_load']:,}, {events['rate']:,}/s; lost {events['lost']:,}, rejected {events['rejected']:,}",
     )
     yield "actions by rule", "\n".join(f"{rule} {count:,}" for rule, count in seen.rules.most_common()) or "none"
     for kind, attack in document["attacks"].items():

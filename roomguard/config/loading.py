@@ -45,10 +45,43 @@ def load_document(
     overrides = [*from_environment(environment or {}, TOP_VALUES), *flagged]
     tables, origins, stray = apply(document.tables, overrides, lambda at: type_at(at) is str)
     settings, complaints = settings_of(tables)
-    problems = [*_placed([*complaints, *exposed(document)], document, origins), *stray, *malformed]
+    settings, unread = _with_token_files(settings)
+    problems = [*_placed([*complaints, *exposed(document), *unread], document, origins), *stray, *malformed]
     if settings is None or problems:
         raise ConfigError(problems)
     return Loaded(settings, document, origins)
+
+
+def _with_token_files(settings: Settings | None) -> tuple[Settings | None, list[Complaint]]:
+    """The settings with the tokens of their files among the others, and what is wrong with those files."""
+    if settings is None:
+        return None, []
+    listen, admin = settings.listen, settings.admin
+    complaints: list[Complaint] = []
+    if listen.token_file:
+        tokens = _tokens(("listen", "token_file"), listen.token_file, complaints)
+        listen = attrs.evolve(listen, tokens=(*listen.tokens, *tokens))
+    if admin.token_file:
+        tokens = _tokens(("admin", "token_file"), admin.token_file, complaints)
+        admin = attrs.evolve(admin, tokens=(*admin.tokens, *tokens))
+    return attrs.evolve(settings, listen=listen, admin=admin), complaints
+
+
+def _tokens(key: Path, name: str, complaints: list[Complaint]) -> list[str]:
+    """The tokens in a file; what is wrong with it goes into `complaints`."""
+    file = FilePath(name)
+    try:
+        if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            complaints.append(Complaint(key, f"everybody may read {name}: chmod o-rw {name}"))
+            return []
+        lines = file.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        complaints.append(Complaint(key, f"{name} cannot be read: {getattr(error, 'strerror', None) or 'not ASCII'}"))
+        return []
+    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not tokens:
+        complaints.append(Complaint(key, f"{name} holds no token"))
+    return tokens
 
 
 def exposed(document: Document) -> list[Complaint]:

@@ -21,6 +21,8 @@ class AdminSettings:
     """TCP port; 0 lets the system choose."""
     tokens: tuple[str, ...] = attrs.field(default=(), repr=False)
     """Bearer tokens, each plain or as `sha256:HEX`. With any, all but /livez and /readyz ask for one, else 401."""
+    token_file: str | None = None
+    """File with more tokens, one a line, lines with # in front left out; only its owner and group may read it."""
     connections: int = attrs.field(default=64, validator=_between(1))
     """Connections at once; beyond it: 503, closed."""
     requests_per_connection: int = attrs.field(default=1_000, validator=_between(1))

@@ -42,6 +42,8 @@ class ListenSettings:
 
     tokens: tuple[str, ...] = attrs.field(default=(), repr=False)
     """Bearer tokens that open a connection, several for rotation; each plain or as `sha256:HEX`. Others get 401."""
+    token_file: str | None = None
+    """File with more tokens, one a line, lines with # in front left out; only its owner and group may read it."""
     origins: tuple[str, ...] = ()
     """Values of `Origin` that are let in. A browser always sends one, a server never: empty keeps browsers out."""
     cert_file: str | None = None

@@ -208,3 +208,21 @@ def test_secret_for_everybody(tmp_path: Path) -> None:
 
     path.chmod(0o600)
     assert load(path).settings.listen.tokens == ("abc",)
+
+
+def test_token_file(tmp_path: Path) -> None:
+    """Tokens may stand in a file of their own, which not everybody may read."""
+    file = tmp_path / "tokens"
+    file.write_text("# for the edges\nabc\n\ndef\n")
+    text = f"[listen]\ntokens = ['first']\ntoken_file = '{file}'\n"
+    file.chmod(0o640)
+
+    assert loaded(text).settings.listen.tokens == ("first", "abc", "def")
+
+    file.chmod(0o644)
+    assert problems(text) == [f"c.toml:3: listen.token_file: everybody may read {file}: chmod o-rw {file}"]
+    file.chmod(0o600)
+    file.write_text("# none\n")
+    assert problems(text) == [f"c.toml:3: listen.token_file: {file} holds no token"]
+    file.unlink()
+    assert problems(text) == [f"c.toml:3: listen.token_file: {file} cannot be read: No such file or directory"]
