@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from roomguard.configure import Configuration
     from roomguard.errors import ConfigProblem
 
+WIDE = 240
+"""Columns where no terminal says how many it has: one line a feature."""
+
 
 @click.command()
 @config_option
@@ -77,8 +80,8 @@ def features(config: Path | None, flags: tuple[str, ...], words: tuple[str, ...]
     from rich.console import Console
     from rich.table import Table
 
-    program = configured(config, flags).program
-    declared = configured(config, flags).settings.engine.features
+    configuration = configured(config, flags)
+    program, declared = configuration.program, configuration.settings.engine.features
     table = Table("name", "kind", "unit", "meaning", "on", box=None, pad_edge=False)
     rows = [
         (entry.symbol.name, entry.symbol.kind.name.lower(), entry.unit, entry.meaning, _kinds(entry.events))
@@ -89,9 +92,9 @@ def features(config: Path | None, flags: tuple[str, ...], words: tuple[str, ...]
         for name, feature in declared.items()
     ]
     for row in rows:
-        if all(any(word.lower() in cell.lower() for cell in row) for word in words):
+        if all(any(word.lower() in cell.lower() for cell in row[:-1]) for word in words):
             table.add_row(*row)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(table)
 
 
 def _kinds(events: tuple[str, ...]) -> str:
