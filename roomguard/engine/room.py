@@ -6,7 +6,6 @@ before an input is taken every deadline due by then runs, each at its own time.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
@@ -313,8 +312,8 @@ class RoomGuard:
 
         self.clear()
         self.now = self.opened = now
-        if record.state is not None:
-            snapshot.load_survivors(self, bytes(record.state))
+        if state := bytes(record.state):
+            snapshot.load_survivors(self, state)
         if record.ttl_s:
             self.grace_until = now + record.ttl_s
         return ALLOW
@@ -430,15 +429,26 @@ class RoomGuard:
         users = self.users
         cap = self.program.settings.caps.users
         if len(users) >= cap:
-            oldest = heapq.nsmallest(max(1, cap // EVICT_SHARE), users.items(), key=lambda item: item[1].last)
-            for old, _ in oldest:
-                del users[old]
-            self.tally.evicted_users += len(oldest)
+            self._evict(max(1, cap // EVICT_SHARE))
         user = self.program.user_class(now, now)
         users[name] = user
         return user
 
+    def _evict(self, count: int) -> None:
+        """Forget the `count` users unused for longest; among equals the one met first."""
+        users = self.users
+        limit = sorted([user.last for user in users.values()])[count - 1]
+        for name in [name for name, user in users.items() if user.last <= limit][:count]:
+            del users[name]
+        self.tally.evicted_users += count
+
     # --- the outside -------------------------------------------------------------------------------------------
+
+    def survivors(self) -> bytes:
+        """What of the room outlives a crash, as the `state` of a `reset`: decisions and people, no windows."""
+        from roomguard.engine import snapshot  # noqa: PLC0415 - see _reset
+
+        return snapshot.dump_survivors(self)
 
     def snapshot(self) -> bytes:
         """Everything the room knows, as JSON; `restore` gives a room that behaves the same."""

@@ -69,25 +69,30 @@ def _load(room: RoomGuard, data: dict[str, Any]) -> None:
     room.now = _or(data["now"], -inf)
     room.opened = _or(data["opened"], -inf)
     room.viewers = data["viewers"]
-    tags, room.lang, room.region, room.host = data["about"]
-    room.tags = tuple(tags)
-    room.adopt(room.program)
-    room.staff = dict.fromkeys(data["staff"])
+    _load_people(room, data)
     fields = tuple(data["fields"])
     room.users = {row[0]: _user(room.program, dict(zip(fields, row[1:], strict=True))) for row in data["users"]}
     for name, content in data["slots"].items():
         _load_slot(room.slots, name, content)
-    room.penalties.load(data["penalties"])
-    room.strikes.load(data["strikes"])
-    room.brakes.load(data["brakes"])
     room.grace_until = _or(data["grace"], -inf)
     room.raid_until, room.raid_size = _or(data["raid"][0], -inf), data["raid"][1]
     restriction = data["restriction"]
     room.restriction = None if restriction is None else _action(restriction)
     room.restricted_until = _or(data["restricted"], -inf)
+    room._undone = dict.fromkeys(data["undone"])  # noqa: SLF001
+
+
+def _load_people(room: RoomGuard, data: dict[str, Any]) -> None:
+    """What a snapshot and survivors have in common."""
+    tags, room.lang, room.region, room.host = data["about"]
+    room.tags = tuple(tags)
+    room.adopt(room.program)
+    room.staff = dict.fromkeys(data["staff"])
+    room.penalties.load(data["penalties"])
+    room.strikes.load(data["strikes"])
+    room.brakes.load(data["brakes"])
     room._holds = SortedList(tuple(hold) for hold in data["holds"]) if data["holds"] else None  # noqa: SLF001
     room._set_deadline()  # noqa: SLF001
-    room._undone = dict.fromkeys(data["undone"])  # noqa: SLF001
 
 
 def _or(value: Any, default: float) -> Any:
@@ -152,9 +157,26 @@ def survivors(actions: Iterable[Action]) -> bytes:
     return msgspec.json.encode({"actions": [attrs.asdict(action) for action in actions]})
 
 
+def dump_survivors(room: RoomGuard) -> bytes:
+    """What of a room outlives its windows: what it is, who is staff, penalties (a human's too), strikes, holds."""
+    data = {
+        "about": [room.tags, room.lang, room.region, room.host],
+        "staff": list(room.staff),
+        "penalties": room.penalties.dump(),
+        "strikes": room.strikes.dump(),
+        "brakes": room.brakes.dump(),
+        "holds": list(room._holds or ()),  # noqa: SLF001 - this module is the room's other half
+        "actions": [] if room.restriction is None else [attrs.asdict(room.restriction)],
+    }
+    return msgspec.json.encode(data)
+
+
 def load_survivors(room: RoomGuard, raw: bytes) -> None:
-    """Put back in force what `survivors` wrote down."""
-    for data in msgspec.json.decode(raw)["actions"]:
+    """Put back in force what `survivors` or `dump_survivors` wrote down."""
+    survived = msgspec.json.decode(raw)
+    if "about" in survived:
+        _load_people(room, survived)
+    for data in survived["actions"]:
         action = _action(data)
         if action.kind == "restrict":
             room.restrict(action)

@@ -11,7 +11,7 @@ that holds them and drops out of the garbage collector's sight. Rooms and texts 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
+from collections import OrderedDict, deque
 from itertools import pairwise
 from math import exp, sqrt
 from typing import Any
@@ -467,18 +467,22 @@ class Keyed:
         self.life = window * FADED if self.fades else window
         self.cap = cap
         self.texts = texts
-        self.entries: dict[Any, Any] = {}
+        # An OrderedDict, not a dict: taking the first of a dict whose head was emptied walks over every hole.
+        self.entries: OrderedDict[Any, Any] = OrderedDict()
         self.evicted = 0
 
     def hit(self, key: Any, now: float, value: Any = None) -> None:
         """Count for `key`."""
         entries = self.entries
-        entry = entries.pop(key, None)
-        if entry is None or (self.fades and entry.last() <= now - self.life):
-            entry = self.factory(self.window, self.cap)
+        entry = entries.get(key)
+        if entry is None:
             self._sweep(now)
+            entry = entries[key] = self.factory(self.window, self.cap)
+        else:
+            entries.move_to_end(key)
+            if self.fades and entry.last() <= now - self.life:
+                entry = entries[key] = self.factory(self.window, self.cap)
         entry.hit(now, value)
-        entries[key] = entry
 
     def _sweep(self, now: float) -> None:
         entries = self.entries

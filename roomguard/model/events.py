@@ -210,4 +210,4 @@ class Control(msgspec.Struct, kw_only=True, omit_defaults=True):
     until: float | None = None
     count: int | None = None
     settings: dict[str, str | float | bool] | None = None
-    state: msgspec.Raw | None = None
+    state: msgspec.Raw = msgspec.Raw()

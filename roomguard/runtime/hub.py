@@ -43,6 +43,10 @@ class Guard(Protocol):
         """Penalties in force."""
         ...
 
+    def survivors(self) -> bytes:
+        """What outlives a crash."""
+        ...
+
     def snapshot(self) -> bytes:
         """The whole room at rest."""
         ...

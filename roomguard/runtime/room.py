@@ -14,7 +14,6 @@ import msgspec
 import trio
 
 from roomguard.engine.outcome import ALLOW, Outcome
-from roomguard.engine.snapshot import survivors
 from roomguard.errors import RoomguardError
 from roomguard.model.actions import Action
 from roomguard.model.events import Control, Event, Moderation, RoomClose, RoomOpen
@@ -331,7 +330,7 @@ class LiveRoom:
             self.version = program.version
             self._tell(Control(type="config", room=self.name, ts=at, config=program.version))
         if self.reset:
-            state = msgspec.Raw(self.saved) if self.saved else None
+            state = msgspec.Raw(self.saved or b"")
             self._tell(Control(type="reset", room=self.name, ts=at, state=state))
             if first and (ttl_s := self.hub.grace()) > 0:
                 self._tell(Control(type="grace", room=self.name, ts=at, ttl_s=ttl_s))
@@ -376,7 +375,7 @@ class LiveRoom:
     def keep(self, guard: Guard) -> None:
         """Save what of a guard outlives it."""
         self.saved = None
-        self.saved = survivors(guard.in_force())
+        self.saved = guard.survivors()
 
     def requeue(self, item: Batch | Control) -> None:
         """Put back what a crash interrupted, in front of everything else."""

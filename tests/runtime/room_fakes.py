@@ -13,6 +13,7 @@ import trio
 from roomguard.engine.outcome import ALLOW, DROP, Outcome
 from roomguard.engine.program import Program, compile_program
 from roomguard.engine.settings import EngineSettings
+from roomguard.engine.snapshot import survivors
 from roomguard.errors import JournalFailed
 from roomguard.model.actions import Action
 from roomguard.model.events import AnyEvent, Chat, Control, Event, Like, Moderation, Report, RoomClose, RoomOpen
@@ -78,7 +79,7 @@ class ObedientGuard:
         self.log.append((self.room, record))
         if record.type == "override":
             raise LookupError("boom at override")
-        if record.type == "reset" and record.state is not None:
+        if record.type == "reset" and bytes(record.state):
             for data in json.loads(bytes(record.state))["actions"]:
                 self.muted[data["user"]] = Action(**{**data, "causes": tuple(data["causes"])})
         return ALLOW
@@ -94,6 +95,9 @@ class ObedientGuard:
 
     def in_force(self) -> list[Action]:
         return list(self.muted.values())
+
+    def survivors(self) -> bytes:
+        return survivors(self.muted.values())
 
     def snapshot(self) -> bytes:
         return json.dumps({"seen": self.seen}).encode()
