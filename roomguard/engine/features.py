@@ -209,7 +209,7 @@ def parse_rate(text: str) -> tuple[float, float]:
         count, seconds = float(head), float(number or "1") * (unit or 1.0)
     except ValueError:
         count = seconds = 0.0
-    if not slash or not (0 < count < inf) or not (0 < seconds < inf):
+    if not tail or not (0 < count < inf) or not (0 < seconds < inf):
         raise RuleError(f'{text!r} is no rate; write COUNT/WINDOW such as "8/10s" or "300/5m"')
     return count, seconds
 
