@@ -2,7 +2,7 @@
 
 A usual text (a few words, nothing about them can trip) is done after one pass of the automaton; what costs more is asked
 only of texts in which it can be found. No text costs more than about a hundred usual ones: every step is linear, over at
-most 600 folded or 2,000 raw code points.
+most 512 folded or 2,000 raw code points.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from roomguard.engine.text import fold, shape
+from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
 from roomguard.engine.text.facts import Facts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.settings import WordSettings
@@ -24,14 +25,16 @@ _MAX_EMOTES = 64
 _DIGITS = bytes(range(48, 58))
 _shortcode = re.compile(r":[a-z][a-z0-9_+\-]{2,40}:")
 _mention = re.compile(r"(?<![\w.])@[\w\-]{2,}")
-_mail = re.compile(r"[\w.+\-]{2,64}@[\w\-]{2,63}(?:\.[\w\-]{2,63}){1,3}")
+_mail = re.compile(r"(?<![\w.+\-])[\w.+\-]{2,64}@[\w\-]{2,63}(?:\.[\w\-]{2,63}){1,3}")
 _phone = re.compile(r"(?<![\w.])\+?\d(?:[\s().\-]{0,2}\d){8,14}(?!\w)")
 _wallet = re.compile(r"(?<!\w)(?:bc1[a-z0-9]{25,60}|0x[0-9a-fA-F]{40}|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)")
-_tag = re.compile(r"[\w.]{2,32}#\d{4}(?!\d)|(?<!\w)[$£][A-Za-z][\w\-]{3,20}(?!\w)")
+_tag = re.compile(r"(?<![\w.])[\w.]{2,32}#\d{4}(?!\d)|(?<!\w)[$£][A-Za-z][\w\-]{3,20}(?!\w)")
 _pointed = re.compile(r"(?:👉|➡️?|👇|📲|📩|🔗)\s{0,2}[@\w]")
 _han = re.compile("[\u4e00-\u9fff]")
 _account = re.compile(r"(?<![0-9A-Za-z])(?:\d{7,12}|[A-Za-z]{2,8}\d{3,8}|\d{4,6} \d{4,6})(?![0-9A-Za-z])")
 _PLAIN_LENGTH = 90
+_DISGUISED = 300
+"""Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
 _PHONE = 9
 _PROSE_SHARE = 0.3
 _PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,?!'-:;~*\""
@@ -70,13 +73,14 @@ class Analyser:
             return known
         known = self._old.get(key)
         if known is None:
-            known = self._judge(text, emotes)
+            known = self.judge(text, emotes)
         if len(self._young) >= self._capacity:
             self._old, self._young = self._young, {}
         self._young[key] = known
         return known
 
-    def _judge(self, text: str, emotes: Sequence[str]) -> Facts:
+    def judge(self, text: str, emotes: Sequence[str] = ()) -> Facts:
+        """`facts` without the memo."""
         if len(text) > fold.MAX_LENGTH:
             text = text[: fold.MAX_LENGTH]
         if text.count(":") > 1:
@@ -175,10 +179,12 @@ class Analyser:
         contacts, mentions = _contacts(part, digits), 0
         if "@" in part:
             mentions = len(_mention.findall(part))
-        links = NONE
+        links, mixed = NONE, extra is not None and extra["mixed_words"]
         low_text = low if len(text) <= fold.MAX_FOLDED else text.lower()
         if may_link(low_text):
-            links = self._links.find(low_text)
+            links = self._links.find(low.translate(CYRILLIC_TO_LATIN) if mixed else low_text)
+            if not links.count and extra is not None and extra["emoji"] and len(text) <= _DISGUISED:
+                links = self._links.find(shape.without_emoji(part).lower())
         spaced = count >= 4 and 2 * count >= len(joined) and fold.spaced_out(words)
         blocked, scores = self._phrases(part, body, words, phrases=phrases, runs=longest > 2, spaced=spaced, digits=digits, signs=signs)
         values = extra or {}
@@ -217,17 +223,24 @@ class Analyser:
             read = fold.leet(part)
             if read is not None:
                 variants.append(f" {read} ")
+        if len(part) <= _DISGUISED and not part.isascii():
+            apart = fold.emoji_apart(part)
+            if apart is not None:
+                variants.append(f" {apart} ")
         if not variants:
             return "", NO_SCORES
-        blocked, best = "", NO_SCORES
-        for variant in dict.fromkeys(variants):
-            scores = self._words.scores(variant)
-            if scores.advert + scores.begging > best.advert + best.begging:
-                best = scores
-            if self._words.has_block and not blocked:
-                blocked = self._words.blocked(variant)
-        if runs and self._words.has_block and not blocked:
-            blocked = self._words.blocked(f" {fold.collapse_doubles(body)} ", stretched=True)
+        lists = self._words
+        found = [lists.scores(variant) for variant in dict.fromkeys(variants)]
+        thin = f" {fold.collapse_doubles(body)} " if runs else ""
+        if runs:
+            found.append(lists.stretched_scores(thin))
+        if spaced:
+            found.append(lists.joined_scores("".join(words)))
+        best = max(found, key=lambda scores: scores.advert + scores.begging)
+        blocked = ""
+        if lists.has_block:
+            hits = (lists.blocked(variant) for variant in variants)
+            blocked = next(filter(None, hits), "") or (lists.blocked(thin, stretched=True) if runs else "")
         return blocked, best
 
 
@@ -268,7 +281,7 @@ def near_words(distinct: set[str], body: str, skeleton: str, *, digits: int, str
     if not body.isascii() or digits or _consonants.search(body):
         keep = {word for word in keep if not (_digit.search(word) or (len(word) > 4 and not _vowel.search(word)))}
     if stretched:
-        keep = set(map(fold.collapse_doubles, keep))
+        keep = set(fold.collapse_doubles(" ".join(keep)).split(" ")) if keep else keep
     if not keep:
         return skeleton
     if len(keep) <= _NEAR_WORDS:

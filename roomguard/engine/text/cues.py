@@ -118,7 +118,7 @@ BUILTIN: tuple[CueKind, ...] = (
         подари; подарите; дай; дайте; скинь; скиньте; закинь; закиньте; задонать; одолжи; одолжите; помогите; schenkt mir; schenk mir; gib mir; spendet; regalame; regálame; me da; 送我; 给我; 借我; 打赏我; 施舍
         """, anchor=True, begging=True),
     CueKind("goods", 2, """
-        money; a sub; sub; subs; gift sub; gifted sub; gifted; dollars; dollar; bucks; vbucks; v bucks; robux; nitro; a tip; cash; bitcoin; btc; credits; skins; battle pass; game pass; a gift; a gifted; free money
+        money; a sub; sub; subs; gift sub; gifted sub; gifted; dollars; dollar; bucks; vbucks; v bucks; robux; nitro; a tip; cash; credits; skins; battle pass; game pass; a gift; a gifted; free money
         деньги; денег; деньгами; рублей; рубль; сотку; подписку; сабку; голду; скин; geld; ein abo; dinero; plata; sub regalada; dinheiro; grana; 钱; 红包; 紅包; 礼物; 禮物; 皮肤
         """, begging=True),
     CueKind("plight", 1, "rent; my bills; bills; medical; medicine; surgery; hospital; cancer; charity; loan; wallet; 100k; 10k; 5k; 1k; 20k; 50k; poor; broke; homeless; family; kids", begging=True),

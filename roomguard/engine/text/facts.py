@@ -15,7 +15,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     length: int = 0
     """Code points of the text as sent, a `:name:` picture as one."""
     letters: int = 0
-    """Letters of any script in the judged part (at most 600 code points of a longer text)."""
+    """Letters of any script in the judged part (the first and last 256 code points of a longer text)."""
     words: int = 0
     """Words: stretches of letters and digits. Scripts without spaces count a stretch as one."""
     skeleton: str = ""

@@ -22,7 +22,7 @@ from roomguard.engine.text.confusables import (
 MAX_LENGTH = 2000
 """Code points of a text that are looked at; what lies behind is not judged."""
 
-MAX_FOLDED = 600
+MAX_FOLDED = 512
 """Code points that are folded: of longer texts the first and the last half of this."""
 
 MARKS = "\u0300-\u034e\u0350-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
@@ -59,6 +59,7 @@ _ASCII_FOLD = bytes(
     ord(chr(i).lower()) if chr(i).isalnum() and i < 128 else (i if i >= 128 else 32) for i in range(256)
 )
 _apostrophes = re.compile("['\u2019\u02bc`\u00b4]")
+_lookalike = re.compile(f"[{LOOKALIKE_LETTERS}]")
 _odd = re.compile(
     f"[{MARKS}{INVISIBLE}{SPOKEN_MARKS}{LOOKALIKE_LETTERS}\u3099\u309a\u302a-\u302f\u1d00-\u1d2b\u0250-\u02af\u2100-\u214f\u2460-\u25ff\u2800-\u28ff"
     "\u2b1b\u2b1c\u2c80-\u2cff\u13a0-\u13ff\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff\U0001f110-\U0001f189\U0001fb00-\U0001fbff]"
@@ -92,14 +93,23 @@ def plain(text: str, *, odd: bool = True) -> str:
         text = _apostrophes.sub("", text)
     if odd:
         text = _invisible.sub("", _long_nonstarters.sub(r"\1", _marks.sub("", text)))
-    text = normalize("NFKC", text[: MAX_FOLDED + 1]).casefold()[: 2 * MAX_FOLDED]
+    text = normalize("NFKC", text[: MAX_FOLDED + 1])[:MAX_FOLDED].casefold()
     if text.isascii():
         return text
     if odd:
-        text = _marks.sub("", text).translate(LOOKALIKES)
+        text = _marks.sub("", text)
+        if _lookalike.search(text):
+            text = text.translate(LOOKALIKES)
     if _emoji_in_word.search(text):
         text = _emoji_in_word.sub("", text)
     return text
+
+
+def emoji_apart(text: str) -> str | None:
+    """The folded words of a text in which emoji stand between letters and may be its spaces; None where none do."""
+    if not _emoji_in_word.search(text):
+        return None
+    return " ".join(folded_words(plain(_emoji_in_word.sub(" ", text)))[0])
 
 
 def folded_words(text: str) -> tuple[list[str], int]:

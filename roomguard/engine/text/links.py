@@ -21,13 +21,18 @@ INVITES = (
 MAX_LINKS = 16
 """Links looked at in one text; there is no more to learn from the seventeenth."""
 
+_MAX_SPACED = 400
+"""Longest text searched for links whose letters stand apart."""
+
 _scheme = re.compile(r"(?:https?|hxxps?|ts3server|tg|discord)\s{0,2}[:;]?\s{0,2}(?:/|\\){1,3}\s{0,2}([^\s/?#:@\\]{1,120}(?:@[^\s/?#:@\\]{1,120})?)([/?#]\S{0,80})?", re.IGNORECASE)
 _bare = re.compile(
-    r"(?<![\w@.\-])((?:[a-z0-9\u00a1-\uffff](?:[a-z0-9\-_\u00a1-\uffff]{0,61}[a-z0-9\u00a1-\uffff])?\.){1,5}([a-z\u0400-\u04ff]{2,12}))(?![\w@\-]|\.\w)(?::\d{1,5})?(/[^\s]{0,80})?",
+    r"(?<![a-z0-9\u0400-\u04ff@.\-_])((?:[a-z0-9\u0400-\u04ff](?:[a-z0-9\-_\u0400-\u04ff]{0,61}[a-z0-9\u0400-\u04ff])?\.){1,5}([a-z\u0400-\u04ff]{2,12}))"
+    r"(?![a-z0-9\u0400-\u04ff@\-_]|\.[a-z0-9])(?::\d{1,5})?(/[^\s]{0,80})?",
     re.IGNORECASE,
 )
 _dot = r"(?:\s{0,3}[\(\[\{<]\s{0,2}(?:\.|dot|d0t|точка|punto|punkt)\s{0,2}[\)\]\}>]\s{0,3}|\s{1,3}(?:dot+|d0t|punto|punkt|точка)\s{1,3}|\s{1,3}\.{1,2}\s{0,3}|\s{0,3}\.{1,2}\s{1,3}|\s{0,2}[,。．｡]\s{0,2}|\s{0,2}\*\s{0,2})"
 _HIDDEN_ENDINGS = "com|net|org|ru|xyz|live|online|store|shop|site|biz|info|club|top|gg|tv|io|pro|vip|app|link|click|me|co|win|bet|fun|рф"
+_HIDDEN_LIST = tuple(_HIDDEN_ENDINGS.split("|"))
 _hidden = re.compile(rf"(?<![\w.])([a-z0-9][a-z0-9\-]{{2,40}}){_dot}({_HIDDEN_ENDINGS})(?![\w])(\s{{0,1}}/\s{{0,1}}\S{{1,60}})?", re.IGNORECASE)
 _spaced = re.compile(r"(?<!\w)((?:[a-z0-9] ){3,30}[a-z0-9]) ?(?:\.|dot) ?((?:[a-z] ){1,4}[a-z])(?!\w)", re.IGNORECASE)
 _explicit = re.compile(r"[\(\[\{<]|\bdot+\b|\bd0t\b|точка|punto|punkt", re.IGNORECASE)
@@ -101,6 +106,19 @@ class LinkFinder:
         return 1
 
     def _find_hidden(self, text: str, hidden: dict[str, str], found: dict[str, str]) -> None:
+        if any(ending in text for ending in _HIDDEN_LIST):
+            self._find_gapped(text, hidden, found)
+        # Letters apart are half of them spaces.
+        if len(text) > _MAX_SPACED or 10 * text.count(" ") < 3 * len(text):
+            return
+        for match in _spaced.finditer(text):
+            name, ending = match[1].replace(" ", "").lower(), match[2].replace(" ", "").lower()
+            if ending in SURE and not _under(f"{name}.{ending}", self.allow):
+                hidden.setdefault(f"{name}.{ending}", "")
+            if len(hidden) >= MAX_LINKS:
+                return
+
+    def _find_gapped(self, text: str, hidden: dict[str, str], found: dict[str, str]) -> None:
         for match in _hidden.finditer(text):
             name, ending = match[1].lower(), match[2].lower()
             gap = text[match.end(1) : match.start(2)]
@@ -109,12 +127,6 @@ class LinkFinder:
             host = f"{name}.{ending}"
             if host not in found and not _under(host, self.allow):
                 hidden.setdefault(host, match[3] or "")
-            if len(hidden) >= MAX_LINKS:
-                return
-        for match in _spaced.finditer(text):
-            name, ending = match[1].replace(" ", "").lower(), match[2].replace(" ", "").lower()
-            if ending in SURE and not _under(f"{name}.{ending}", self.allow):
-                hidden.setdefault(f"{name}.{ending}", "")
             if len(hidden) >= MAX_LINKS:
                 return
 

@@ -43,6 +43,11 @@ def emoji_count(text: str) -> int:
     return len(found) - flags // 2
 
 
+def without_emoji(text: str) -> str:
+    """The text with a space for each pictograph."""
+    return _emoji.sub(" ", text)
+
+
 def art_count(text: str) -> int:
     """Braille, box-drawing, block and geometric characters, of which pictures are made."""
     return len(_art.findall(text))

@@ -7,7 +7,7 @@ boundaries, so the automaton itself keeps them. A first pass looks for what make
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 import re2
@@ -90,6 +90,48 @@ def _automaton(phrases: Sequence[str], kind: MatchKind = MatchKind.Standard) -> 
     return AhoCorasick(phrases, matchkind=kind, implementation=Implementation.DFA)
 
 
+class _Cues:
+    """Folded cues, and the points a text gets for those in it."""
+
+    def __init__(self, cues: dict[str, _Cue]) -> None:
+        self._values = list(cues.values())
+        self._find = _automaton(list(cues)) if cues else None
+
+    def scores(self, text: str) -> Scores:
+        """Of each kind the dearest, where an anchor of that score is there."""
+        if self._find is None:
+            return NO_SCORES
+        best: dict[tuple[bool, str], int] = {}
+        anchored: set[bool] = set()
+        for index, _, _ in self._find.find_matches_as_indexes(text, overlapping=True)[:MAX_MATCHES]:
+            cue = self._values[index]
+            if cue.anchor:
+                anchored.add(cue.begging)
+            for begging in (False, True) if cue.both else (cue.begging,):
+                if best.get((begging, cue.kind), 0) < cue.points:
+                    best[begging, cue.kind] = cue.points
+        best = {key: points for key, points in best.items() if key[0] in anchored}
+        return _sum(best) if best else NO_SCORES
+
+
+_MIN_JOINED = 4
+
+
+def _joined(phrase: str) -> str:
+    """A phrase without its spaces; short ones would be found inside other words and are left out."""
+    joined = phrase.replace(" ", "")
+    return joined if len(joined) >= _MIN_JOINED else ""
+
+
+def _refold(cues: dict[str, _Cue], how: Callable[[str], str]) -> dict[str, _Cue]:
+    out: dict[str, _Cue] = {}
+    for phrase, cue in cues.items():
+        again = how(phrase)
+        if again and (again not in out or out[again].points < cue.points):
+            out[again] = cue
+    return out
+
+
 class WordLists:
     """The automata of one `WordSettings`. Immutable after construction."""
 
@@ -102,10 +144,11 @@ class WordLists:
         stretched = {fold.collapse_doubles(folded): phrase for folded, phrase in block.items()}
         self._stretched = _Phrases(stretched)
         self._patterns = tuple(zip(settings.regex, compile_patterns(settings.regex), strict=True))
-        self._cues = _collect_cues(settings)
-        self._cue_keys = list(self._cues)
-        self._cue_find = _automaton(self._cue_keys) if self._cue_keys else None
-        anchors = [key for key, cue in self._cues.items() if cue.anchor]
+        cues = _collect_cues(settings)
+        self._cues = _Cues(cues)
+        self._stretched_cues = _Cues(_refold(cues, fold.collapse_doubles))
+        self._joined_cues = _Cues(_refold(cues, _joined))
+        anchors = [key for key, cue in cues.items() if cue.anchor]
         triggers = list(dict.fromkeys([*_RUNS, *_SPELT_DOTS, *block, *anchors]))
         self._runs = len(_RUNS)
         self._trigger = _automaton(triggers, MatchKind.LeftmostFirst)
@@ -147,20 +190,16 @@ class WordLists:
         return ""
 
     def scores(self, padded: str) -> Scores:
-        """Points of the cues in a folded, padded text: of each kind the dearest, where an anchor of that score is there."""
-        if self._cue_find is None:
-            return NO_SCORES
-        best: dict[tuple[bool, str], int] = {}
-        anchored: set[bool] = set()
-        for index, _, _ in self._cue_find.find_matches_as_indexes(padded, overlapping=True)[:MAX_MATCHES]:
-            cue = self._cues[self._cue_keys[index]]
-            if cue.anchor:
-                anchored.add(cue.begging)
-            for begging in (False, True) if cue.both else (cue.begging,):
-                if best.get((begging, cue.kind), 0) < cue.points:
-                    best[begging, cue.kind] = cue.points
-        best = {key: points for key, points in best.items() if key[0] in anchored}
-        return _sum(best) if best else NO_SCORES
+        """Points of the cues in a folded, padded text."""
+        return self._cues.scores(padded)
+
+    def stretched_scores(self, padded: str) -> Scores:
+        """The same for a text out of which every doubled letter was taken."""
+        return self._stretched_cues.scores(padded)
+
+    def joined_scores(self, joined: str) -> Scores:
+        """The same for a text whose letters stood apart, so that nobody knows where its words end."""
+        return self._joined_cues.scores(joined)
 
 
 def _sum(best: dict[tuple[bool, str], int]) -> Scores:
