@@ -212,8 +212,10 @@ class ActionBus:
         """Until all that was published, acknowledged and ended so far is on disk. Raises as `wait_durable` does."""
         await self.wait_durable(self._published)
         while self._acks or self._ended or self._committing:
-            self._flush_due = True
-            self._to_commit.set()
+            if self._acks or self._ended:
+                # Only then: asked for during a commit with nothing to follow, one empty commit would call the next.
+                self._flush_due = True
+                self._to_commit.set()
             await self._step()
 
     async def _step(self) -> None:
@@ -363,8 +365,9 @@ class ActionBus:
             if not self._acks:
                 await self._to_flush.wait()
             await trio.sleep(self._settings.consumer_ack_ms / 1000)
-            self._flush_due = True
-            self._to_commit.set()
+            if self._acks:  # a commit may have taken them meanwhile
+                self._flush_due = True
+                self._to_commit.set()
 
     async def _tidy(self) -> None:
         while self._failed is None:

@@ -357,6 +357,19 @@ class TestKept:
 
         assert bench.journal.reader.consumers() == {"audit": 0}
 
+    async def test_drain_in_the_last_commit(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
+        """`drain` that begins while the last acks are being written waits for them and asks for nothing more."""
+        bench.archive.hold()
+        bus.remember("audit", 0)
+        await trio.sleep(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bus.drain)
+            await settled()
+            bench.archive.release()
+
+        assert bench.archive.writes == 1
+        assert bench.journal.reader.consumers() == {"audit": 0}
+
 
 async def test_real_threads(tmp_path: Path) -> None:
     """With its real threads: everything published from many tasks is durable and delivered once, in offset order."""
