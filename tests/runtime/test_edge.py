@@ -373,6 +373,19 @@ class TestRooms:
             records = [one for one in desk.house.record if isinstance(one, Control)]
             assert [("enforced", [ident])] == [(one.type, one.actions) for one in records]
 
+    async def test_enforced_takes_no_time(self, autojump_clock: MockClock) -> None:
+        """When an action was enforced decides nothing, so it does not move room time: what a replay cannot know."""
+        async with a_desk() as desk:
+            edge = await desk.connect()
+            edge.send_to_guard(events(1, say("mute")))
+            await wait_all_tasks_blocked()
+            taken = desk.house.record[-1].ts
+            await trio.sleep(0.5)
+            edge.send_to_guard({"type": "enforced", "actions": [edge.of("actions")[0]["actions"][0]["id"]]})
+            await wait_all_tasks_blocked()
+
+            assert ("enforced", taken) == (desk.house.record[-1].type, desk.house.record[-1].ts)  # type: ignore[union-attr]
+
     async def test_expect_raid_reaches_the_room(self, autojump_clock: MockClock) -> None:
         """An announced raid is a control record of the room, which is opened for it."""
         async with a_desk() as desk:
