@@ -201,7 +201,7 @@ def _stream_name(*parts: object) -> str:
 def parse_rate(text: str) -> tuple[float, float]:
     """(count, seconds) of "8/10s", "300/5m", "1/h" or "20/75". Raises RuleError."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    head, slash, tail = text.partition("/")
+    head, _, tail = text.partition("/")
     tail = tail.strip()
     unit = units.get(tail[-1:])
     number = tail[:-1] if unit is not None else tail

@@ -7,6 +7,7 @@ whole program, not to a strategy, so a room can change its strategy without losi
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import linecache
 from collections.abc import Callable, Mapping
@@ -139,6 +140,12 @@ def _window_of(stream: Stream, texts: int) -> Any:
     return factory(stream.horizon, stream.cap)
 
 
+@functools.lru_cache(maxsize=2)
+def _analyser_of(words: WordSettings) -> Analyser:
+    """The analyser of these words; after a reload that left them alone the same one, with the texts it knows."""
+    return Analyser(words)
+
+
 def version_of(settings: EngineSettings) -> str:
     """The configuration version: a hash of everything that can change a decision, whatever order it was written in."""
     plain = attrs.asdict(settings)
@@ -223,7 +230,7 @@ class _Builder:
 
     def _analyser(self) -> Analyser:
         try:
-            return Analyser(self.settings.words)
+            return _analyser_of(self.settings.words)
         except re2.error as error:
             self.problem("words", None, "regex", f"RE2 does not take a pattern: {error}")
             return Analyser(WordSettings())
