@@ -74,6 +74,7 @@ def serve(
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change in the folder
     from roomguard.app import Source, serve as run
     from roomguard.errors import ConfigError
 

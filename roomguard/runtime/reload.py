@@ -27,7 +27,8 @@ SETTLE_S = 0.1
 SETTLE_MOST_S = 5.0
 """A file that never comes to rest is read after this."""
 LOOK_MS = 1_000
-"""The file is looked at this often without any notice, milliseconds: some file systems send none."""
+"""The file is looked at this often without any notice, milliseconds: some file systems send none, and none tells of
+a link further up that was turned."""
 RETRY_S = 5.0
 """Pause before a directory that could not be watched is tried again; the file is looked at then, too."""
 
@@ -163,7 +164,7 @@ class Reloader(Generic[T]):
         async with _stopping() as stop:
             changes = awatch(
                 *folders,
-                watch_filter=None,
+                watch_filter=None,  # a link that is turned has any name; looking costs no more than asking for one
                 debounce=100,
                 stop_event=stop,
                 recursive=False,
