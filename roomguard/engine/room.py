@@ -336,6 +336,9 @@ class RoomGuard:
         action = inverse(self, record, now)
         if action is None:
             return ALLOW
+        hidden = self.users.get(user) if user is not None else None
+        if hidden is not None and hidden.deleted in (action.events or ()):
+            hidden.deleted = ""
         if self.restriction is not None and self.restriction.id == record.action:
             self.restriction, self.restricted_until = None, -inf
         return Outcome(actions=(action,))
