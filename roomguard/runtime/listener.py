@@ -28,7 +28,16 @@ from roomguard.runtime.quietlog import QuietLog
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.tls import server_context
 from roomguard.runtime.tokens import Tokens
-from roomguard.runtime.transport import BaseConnection, Connection, ConnectionClosed, Keeper, limit_of_connections
+from roomguard.runtime.transport import (
+    SILENT,
+    UNFINISHED,
+    UNREAD,
+    BaseConnection,
+    Connection,
+    ConnectionClosed,
+    Keeper,
+    limit_of_connections,
+)
 from roomguard.runtime.transport_sansio import SansioConnection
 from roomguard.runtime.transport_trio_websocket import TrioWebsocketConnection
 
@@ -47,13 +56,18 @@ _FULL = Refused(503, "full", "too many connections, try again later\n", {"Retry-
 _READ_BYTES = 16_384
 _USER_TIMEOUT_MS = 30_000
 """How long the kernel tries to deliver before it calls the connection dead."""
+_DEADLINES = {UNREAD: "unread", UNFINISHED: "unfinished", SILENT: "silent"}
 
 _logger = logging.getLogger("roomguard.listener")
 
 
 @attrs.frozen(kw_only=True)
 class ListenerStatistics:
-    """What the listener did so far. `refused` counts by reason, `ended` accepted connections by how they ended."""
+    """What the listener did so far. `refused` counts by reason, `ended` opened connections by how they ended.
+
+    closed by the peer, done (closed by our side), unread, unfinished or silent (the peer missed a deadline), fault (it
+    broke another rule), error (a bug of ours), cancelled.
+    """
 
     open: int
     accepted: int
@@ -322,7 +336,7 @@ class Listener:
                 code, how = 1011, "error"
                 self._note(group, connection.peer, f"handler of {opening.path}")
         finally:
-            self._ended[how] += 1
+            self._ended[_how(how, connection.statistics().fault)] += 1
             self._keeper.discard(connection)
             with trio.move_on_after(2 * self._settings.close_s, shield=True):
                 await connection.aclose(code)
@@ -331,6 +345,11 @@ class Listener:
         self._contained += 1
         now = trio.current_time()
         self._log.say(now, logging.ERROR, "contained a fault in the %s (%s)", where, peer, error=group)
+
+
+def _how(how: str, fault: str | None) -> str:
+    """How a connection ended: the deadline it missed or `fault` says more than that its handler came to an end."""
+    return how if fault is None or how not in {"done", "closed"} else _DEADLINES.get(fault, "fault")
 
 
 def _tune(stream: trio.SocketStream) -> None:

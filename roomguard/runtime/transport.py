@@ -25,6 +25,12 @@ MAX_REASON_BYTES = 123
 """What a close frame has room for besides its code."""
 
 ABNORMAL = 1006
+UNREAD, UNFINISHED, SILENT = (
+    "the peer did not read in time",
+    "a message was not finished in time",
+    "the peer is silent",
+)
+"""Why the keeper of the deadlines ends a connection."""
 
 
 class ConnectionClosed(RoomguardError):
@@ -183,13 +189,13 @@ class BaseConnection(ABC):
             return
         settings = self._settings
         if pipe.sending_since is not None and now - pipe.sending_since > settings.send_s:
-            self._give_up(Fault(ABNORMAL, "the peer did not read in time"))
+            self._give_up(Fault(ABNORMAL, UNREAD))
             return
         listening = pipe.reading or pipe.reads != self._reads_last_tick
         self._reads_last_tick = pipe.reads
         since = self._unfinished_since
         if since is not None and listening and now - since > settings.message_s and not self._failed():
-            self._nursery.start_soon(self._fail, Fault(1008, "a message was not finished in time"))
+            self._nursery.start_soon(self._fail, Fault(1008, UNFINISHED))
             return
         self._watch_pong(now)
 
@@ -206,7 +212,7 @@ class BaseConnection(ABC):
         elif not self._pipe.reading:
             self._asked_at = now
         elif now - self._asked_at > self._settings.pong_s:
-            self._give_up(Fault(ABNORMAL, "the peer is silent"))
+            self._give_up(Fault(ABNORMAL, SILENT))
 
     def _failed(self) -> bool:
         return self._fault is not None
