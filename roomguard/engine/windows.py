@@ -454,21 +454,25 @@ FADED = 64
 class Keyed:
     """One window for each key (a text, a domain, a device), the least recently used forgotten at `texts` keys.
 
-    Expired keys leave two at a time as new ones come, so no step pays for many. What fades instead of running out
-    (averages) counts as expired, and is unknown again, after `FADED` windows.
+    Most keys are seen once: the first event of a key is kept as a bare (time, value), and becomes a window with the
+    second (a quarter of the cost and of the memory). Expired keys leave two at a time as new ones come, so no step pays
+    for many. What fades instead of running out (averages) counts as expired, and is unknown again, after `FADED` windows.
     """
 
-    __slots__ = ("cap", "entries", "evicted", "factory", "fades", "life", "texts", "window")
+    __slots__ = ("cap", "entries", "evicted", "factory", "fades", "life", "oldest", "ones", "texts", "window")
 
     def __init__(self, factory: WindowClass, window: float, cap: int, texts: int) -> None:
         self.factory = factory
         self.window = window
         self.fades = factory in (Ewma, ZScore)
+        self.ones = factory in (Count, Distinct, Members)
         self.life = window * FADED if self.fades else window
         self.cap = cap
         self.texts = texts
         # An OrderedDict, not a dict: taking the first of a dict whose head was emptied walks over every hole.
         self.entries: OrderedDict[Any, Any] = OrderedDict()
+        # No key was last used before this; until it has run out there is nothing to sweep.
+        self.oldest = float("-inf")
         self.evicted = 0
 
     def hit(self, key: Any, now: float, value: Any = None) -> None:
@@ -476,49 +480,73 @@ class Keyed:
         entries = self.entries
         entry = entries.get(key)
         if entry is None:
-            self._sweep(now)
-            entry = entries[key] = self.factory(self.window, self.cap)
-        else:
-            entries.move_to_end(key)
-            if self.fades and entry.last() <= now - self.life:
-                entry = entries[key] = self.factory(self.window, self.cap)
+            if self.oldest <= now - self.life or len(entries) >= self.texts:
+                self._sweep(now)
+            entries[key] = (now, value)
+            return
+        entries.move_to_end(key)
+        if self.fades and _last(entry) <= now - self.life:
+            entries[key] = (now, value)
+            return
+        if type(entry) is tuple:
+            entry = entries[key] = self._grown(entry)
         entry.hit(now, value)
 
+    def _grown(self, first: tuple[float, Any]) -> Any:
+        """The window of a key that was seen once."""
+        window = self.factory(self.window, self.cap)
+        window.hit(*first)
+        return window
+
     def _sweep(self, now: float) -> None:
+        """Make place for one more key."""
         entries = self.entries
         cutoff = now - self.life
-        for _ in range(2):
-            if not entries:
-                return
-            first = next(iter(entries))
-            if entries[first].last() > cutoff:
-                break
-            del entries[first]
+        if self.oldest <= cutoff:
+            self.oldest = float("-inf")
+            for _ in range(2):
+                if not entries:
+                    break
+                first = next(iter(entries))
+                last = _last(entries[first])
+                if last > cutoff:
+                    self.oldest = last
+                    break
+                del entries[first]
         if len(entries) >= self.texts:
-            del entries[next(iter(entries))]
+            entries.popitem(last=False)
             self.evicted += 1
 
     def value(self, key: Any, now: float) -> float | None:
         """The window's value for `key`; zero-like for a key without events."""
         entry = self.entries.get(key)
-        if self.fades and entry is not None and entry.last() <= now - self.life:
-            return None
         if entry is None:
             return None if self.fades or self.factory is Ratio else 0
+        if self.fades and _last(entry) <= now - self.life:
+            return None
+        if type(entry) is tuple:
+            if self.ones:
+                return int(entry[0] > now - self.window)
+            entry = self.entries[key] = self._grown(entry)
         value: float | None = entry.value(now)
         return value
 
     def window_of(self, key: Any) -> Any:
         """The window of `key` itself, or None."""
-        return self.entries.get(key)
+        entry = self.entries.get(key)
+        if type(entry) is tuple:
+            entry = self.entries[key] = self._grown(entry)
+        return entry
 
     def last(self) -> float:
         """The time of the latest event of any key."""
-        return self.entries[next(reversed(self.entries))].last() if self.entries else float("-inf")
+        return _last(self.entries[next(reversed(self.entries))]) if self.entries else float("-inf")
 
     def dump(self) -> Any:
         """Plain data for a snapshot."""
-        return [[key, entry.dump()] for key, entry in self.entries.items()]
+        return [
+            [key, (self._grown(entry) if type(entry) is tuple else entry).dump()] for key, entry in self.entries.items()
+        ]
 
     def load(self, data: Any) -> None:
         """What `dump` gave; beyond the cap without the keys unused for longest."""
@@ -527,6 +555,12 @@ class Keyed:
             entry = self.factory(self.window, self.cap)
             entry.load(content)
             self.entries[key] = entry
+
+
+def _last(entry: Any) -> float:
+    """When a key was last used: of its window, or of its only event."""
+    last: float = entry[0] if type(entry) is tuple else entry.last()
+    return last
 
 
 def share(some: Times, every: Times, cutoff: float) -> float | None:
