@@ -1,8 +1,8 @@
 """Facts of texts, cheap ones first.
 
-A usual text (a few words, nothing about them can trip) is done after one pass of the automaton; what costs more is asked
-only of texts in which it can be found. No text costs more than about a hundred usual ones: every step is linear, over at
-most 512 folded or 2,000 raw code points.
+What ordinary texts do not have (odd characters, runs, signs, cues) is ruled out by a few passes in C, and then known to be
+nothing; what is left is worked out when a rule asks for it. No text costs more than about a hundred usual ones: every
+step is linear, over at most 512 folded or 2,000 raw code points.
 """
 
 from __future__ import annotations
@@ -12,38 +12,50 @@ from collections.abc import Sequence
 
 import msgspec
 
-from roomguard.engine.text import fold, shape
+from roomguard.engine.text import fold, odd, shape
 from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
-from roomguard.engine.text.facts import Facts
+from roomguard.engine.text.facts import LATER, Facts, defer
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.settings import WordSettings
-from roomguard.engine.text.words import NO_SCORES, Scores, WordLists
+from roomguard.engine.text.words import Scores, WordLists
 
 _UPPER = bytes(range(65, 91))
 _LOWER = bytes(range(97, 123))
 _MAX_EMOTES = 64
 _DIGITS = bytes(range(48, 58))
 _shortcode = re.compile(r":[a-z][a-z0-9_+\-]{2,40}:")
-_mention = re.compile(r"(?<![\w.])@[\w\-]{2,}")
+_mention = re.compile(r"@(?<![\w.]@)[\w\-]{2,}")
 _mail = re.compile(r"(?<![\w.+\-])[\w.+\-]{2,64}@[\w\-]{2,63}(?:\.[\w\-]{2,63}){1,3}")
 _phone = re.compile(r"(?<![\w.])\+?\d(?:[\s().\-]{0,2}\d){8,14}(?!\w)")
-_wallet = re.compile(r"(?<!\w)(?:bc1[a-z0-9]{25,60}|0x[0-9a-fA-F]{40}|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)")
+_wallet = re.compile(
+    r"(?<!\w)(?:bc1[a-z0-9]{25,60}|0x[0-9a-fA-F]{40}|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)"
+)
 _tag = re.compile(r"(?<![\w.])[\w.]{2,32}#\d{4}(?!\d)|(?<!\w)[$£][A-Za-z][\w\-]{3,20}(?!\w)")
 _pointed = re.compile(r"(?:👉|➡️?|👇|📲|📩|🔗)\s{0,2}[@\w]")
 _han = re.compile("[\u4e00-\u9fff]")
 _account = re.compile(r"(?<![0-9A-Za-z])(?:\d{7,12}|[A-Za-z]{2,8}\d{3,8}|\d{4,6} \d{4,6})(?![0-9A-Za-z])")
-_PLAIN_LENGTH = 90
+_LONG = 90
 _DISGUISED = 300
 """Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
 _PHONE = 9
 _PROSE_SHARE = 0.3
-_PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ,?!'-:;~*\""
+_LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + b" "
+_LINK_SIGNS = frozenset(b"./([")
+_LEET_SIGNS = frozenset(b"013457@$!|+")
 _NOISE = frozenset("a an and at be but for i in is it its me my of on or so the this to u ur you your".split())
 _NEAR_WORDS = 6
 _cap = re.compile(r"[^\W\d_]")
 _digit = re.compile(r"\d")
-_consonants = re.compile("[^aeiouy ]{5}")
+_no_vowel = re.compile(" [bcdfghjklmnpqrstvwxz0-9бвгджзйклмнпрстфхцчшщъь]{5}")
 _vowel = re.compile("[aeiouyаеёиоуыэюя]|[^\x00-\x7fа-я]")
+_NOTHING_ODD = odd.Odd(0, 0, 0, 0, 0, 0, ())
+
+
+class _Tools(msgspec.Struct, frozen=True, gc=False):
+    """What facts are worked out with."""
+
+    words: WordLists
+    links: LinkFinder
 
 
 class Analyser:
@@ -57,10 +69,11 @@ class Analyser:
     def __init__(self, settings: WordSettings) -> None:
         """Raises `re2.error` for a pattern that RE2 does not take."""
         self._words = WordLists(settings)
-        self._links = LinkFinder(
+        links = LinkFinder(
             frozenset(domain.lower().removeprefix("www.") for domain in settings.allow_domains),
             frozenset(domain.lower().removeprefix("www.") for domain in settings.block_domains),
         )
+        self._tools = _Tools(self._words, links)
         self._capacity = settings.cache_texts
         self._young: dict[object, Facts] = {}
         self._old: dict[object, Facts] = {}
@@ -97,7 +110,8 @@ class Analyser:
         names = (*emotes, *named)
         if rest:
             judged = self._judge_ascii(rest, names) if rest.isascii() else self._judge_unicode(rest, names)
-            return msgspec.structs.replace(judged, length=len(rest) + len(named))
+            judged.length = len(rest) + len(named)
+            return judged
         picture = " ".join(sorted(set(named)))
         return Facts(length=len(named), skeleton=picture, near_skeleton=picture, emotes=len(names))
 
@@ -105,29 +119,38 @@ class Analyser:
         length = len(text)
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
         data = part.encode()
-        words = fold.ascii_words(data)
-        if not words:
+        split = fold.ascii_words(data)
+        if not split:
             return self._judge_signs(text, part, length, emotes)
-        joined = "".join(words)
-        letters = len(joined)
-        digits = 0
-        if not joined.isalpha():
-            digits = letters - len(joined.encode().translate(None, _DIGITS))
-            letters -= digits
-        body = " ".join(words)
-        runs, phrases = self._words.triggers(f" {body} ")
-        caps = 0.0
-        if letters and not part.islower():
-            caps = _caps_ratio(data, letters, emotes)
-        signs = len(part) - letters - digits - part.count(" ")
-        if not (runs or phrases or emotes or self._words.has_patterns) and length <= _PLAIN_LENGTH and digits < _PHONE:
-            facts = _plain_facts(data, part, words, body, letters, caps, signs, digits)
-            if facts is not None:
-                return facts
-        return self._finish(
-            text=text, part=part, low=part.lower(), words=words, joined=joined, letters=letters, digits=digits, signs=signs, caps=caps,
-            runs=runs, phrases=phrases, emotes=emotes, extra=None,
-        )  # fmt: skip
+        body = " ".join(split)
+        count = len(split)
+        letters = len(body) - count + 1
+        words = self._words
+        runs, phrases = words.triggers(f" {body} ")
+        signs = data.translate(None, _LETTERS)
+        longest = 1
+        if runs or len(part) > _LONG or (len(signs) > 2 and len(signs.translate(None, _DIGITS)) > 2):
+            longest = shape.longest_run(part)
+        spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(split)
+        leet = bool(signs) and not _LEET_SIGNS.isdisjoint(signs)
+        facts = Facts(text, part, "", body, emotes, self._tools, length)
+        if phrases or leet or spaced or longest > 2:
+            self._score(facts, split, phrases, longest > 2, spaced, leet)
+        if longest > 1:
+            facts.longest_run = longest
+        if count >= 4 or letters > 11 * count or longest > 2:
+            facts._repeat_share_ = facts._repeated_ = LATER
+        if length > fold.MAX_FOLDED or (signs and not _LINK_SIGNS.isdisjoint(signs)) or "dot" in body:
+            _leave_links(facts)
+        if spaced:
+            facts.spaced = True
+        if b"@" in signs:
+            facts.mentions = len(_mention.findall(part))
+        if emotes:
+            facts.emotes = len(emotes)
+        if words.has_patterns:
+            facts.matched = words.matched(text)
+        return facts
 
     def _judge_signs(self, text: str, part: str, length: int, emotes: Sequence[str]) -> Facts:
         """A text without a letter or digit: its skeleton is the text itself, stretching taken out."""
@@ -135,162 +158,187 @@ class Analyser:
         runs = shape.longest_run(bare)
         skeleton = fold.collapse_runs(bare) if runs > 2 else bare
         return Facts(
-            length=length, skeleton=skeleton, near_skeleton=skeleton, symbols=len(bare), longest_run=runs, emotes=len(emotes),
+            length=length, letters=0, words=0, digits=0, distinct_words=0, caps_ratio=0.0, laughter=False, contacts=0,
+            skeleton=skeleton, near_skeleton=skeleton, symbols=len(bare), longest_run=runs, emotes=len(emotes),
             matched=self._words.matched(text) if self._words.has_patterns else "",
             repeated=runs - 1, repeat_share=(runs - 1) / max(1, len(bare)),
         )  # fmt: skip
 
     def _judge_unicode(self, text: str, emotes: Sequence[str]) -> Facts:
-        part = fold.sample(text)
-        odd = fold.is_odd(part)
-        plain = fold.plain(part, odd=odd)
-        words, mixed = fold.folded_words(plain)
-        emoji = shape.emoji_count(part)
-        extra = {"emoji": emoji, "mixed_words": mixed}
-        if odd:
-            extra |= {
-                "art": shape.art_count(part),
-                "invisible": fold.invisible_count(part),
-                "combining": fold.marks_count(part),
-                "fancy": shape.fancy_count(part),
-            }
-        joined = "".join(words)
-        digits = len(_digit.findall(joined))
-        letters = len(joined) - digits
-        caps = _caps_unicode(part, emotes) if letters else 0.0
-        signs = max(0, len(plain) - len(joined) - plain.count(" ") - emoji)
-        runs, phrases = self._words.triggers(f" {' '.join(words)} ") if words else (False, False)
-        return self._finish(
-            text=text, part=part, low=plain, words=words, joined=joined, letters=letters, digits=digits, signs=signs, caps=caps,
-            runs=True, phrases=phrases, emotes=emotes, extra=extra,
-        )  # fmt: skip
+        length = len(text)
+        part = text if length <= fold.MAX_FOLDED else fold.sample(text)
+        seen = odd.look(part) if odd.is_odd(part) else _NOTHING_ODD
+        low = fold.plain(part, seen.kinds)
+        split, mixed = fold.folded_words(low, seen.pictures)
+        body = " ".join(split)
+        count = len(split)
+        letters = len(body) - count + 1
+        words = self._words
+        phrases = words.triggers(f" {body} ")[1] if split else False
+        longest = shape.longest_run(part)
+        spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(split)
+        # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
+        bare = len(low) - letters == low.count(" ") and body.replace(" ", "").isalpha() and len(low) < fold.MAX_FOLDED
+        leet = not bare and fold.may_be_leet(part) is not None
+        facts = Facts(text, part, low, body, emotes, self._tools, length)
+        if phrases or leet or spaced or longest > 2 or seen.emoji:
+            self._score(facts, split, phrases, longest > 2, spaced, leet)
+        if longest > 1:
+            facts.longest_run = longest
+        if count >= 4 or letters > 11 * count or longest > 2:
+            facts._repeat_share_ = facts._repeated_ = LATER
+        if seen.kinds:
+            facts.emoji, facts.art, facts.invisible = seen.emoji, seen.art, seen.invisible
+            facts.combining, facts.fancy = seen.combining, seen.fancy
+        if mixed:
+            facts.mixed_words = mixed
+        if length > fold.MAX_FOLDED or ("dot" in low if bare else may_link(low)):
+            _leave_links(facts)
+        if spaced:
+            facts.spaced = True
+        if not bare and "@" in part:
+            facts.mentions = len(_mention.findall(part))
+        if emotes:
+            facts.emotes = len(emotes)
+        if words.has_patterns:
+            facts.matched = words.matched(text)
+        return facts
 
-    def _finish(
-        self, *, text: str, part: str, low: str, words: list[str], joined: str, letters: int, digits: int, signs: int,
-        caps: float, runs: bool, phrases: bool, emotes: Sequence[str], extra: dict[str, int] | None,
-    ) -> Facts:  # fmt: skip
-        """The facts that a plain short text does not need."""
-        count = len(words)
-        distinct = set(words)
-        longest = shape.longest_run(part) if runs or signs > 2 or len(part) > 60 else 1
-        body = " ".join(words)
-        share = self._repeat_share(part, words, distinct, joined, longest)
-        skeleton = (fold.collapse_runs(body) if longest > 2 else body) or fold.collapse_runs(low.strip())
-        contacts, mentions = _contacts(part, digits), 0
-        if "@" in part:
-            mentions = len(_mention.findall(part))
-        links, mixed = NONE, extra is not None and extra["mixed_words"]
-        low_text = low if len(text) <= fold.MAX_FOLDED else text.lower()
-        if may_link(low_text):
-            links = self._links.find(low.translate(CYRILLIC_TO_LATIN) if mixed else low_text)
-            if not links.count and extra is not None and extra["emoji"] and len(text) <= _DISGUISED:
-                links = self._links.find(shape.without_emoji(part).lower())
-        spaced = count >= 4 and 2 * count >= len(joined) and fold.spaced_out(words)
-        blocked, scores = self._phrases(part, body, words, phrases=phrases, runs=longest > 2, spaced=spaced, digits=digits, signs=signs)
-        values = extra or {}
-        return Facts(
-            length=len(text), letters=letters, words=count, skeleton=skeleton,
-            near_skeleton=near_words(distinct, body, skeleton, digits=digits, stretched=longest > 2), caps_ratio=caps, digits=digits, symbols=signs,
-            distinct_words=len(distinct), longest_run=longest,
-            repeat_share=share, repeated=int(share * len(text)),
-            laughter=len(joined) >= 12 and (share > 0 or longest > 2) and shape.is_laughter(joined),
-            emotes=len(emotes), spaced=spaced, links=links.count, domains=links.domains, hidden_links=links.hidden,
-            invites=links.invites, blocked_domain=links.blocked, mentions=mentions, contacts=contacts,
-            blocked=blocked, matched=self._words.matched(text) if self._words.has_patterns else "",
-            advert=scores.advert, begging=scores.begging, cues=scores.kinds, **values,
-        )  # fmt: skip
-
-    def _repeat_share(self, part: str, words: list[str], distinct: set[str], joined: str, longest: int) -> float:
-        share = 0.0
-        if len(distinct) < len(words) and len(words) >= 4:
-            share = shape.repeated_words(len(joined), distinct)
-        if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > 11 * len(words)):
-            share = max(share, shape.repeated_units(joined))
-        if longest > 2:
-            share = max(share, (longest - 1) / len(part))
-        return share
-
-    def _phrases(
-        self, part: str, body: str, words: list[str], *, phrases: bool, runs: bool, spaced: bool, digits: int, signs: int
-    ) -> tuple[str, Scores]:
+    def _score(self, facts: Facts, split: list[str], phrases: bool, runs: bool, spaced: bool, leet: bool) -> None:
         """Blocked words and cues, in the text as it stands and in what it reads like."""
+        lists, body, part = self._words, facts._body, facts._part
         variants = [f" {body} "] if phrases else []
         if spaced:
-            variants.append(f" {fold.join_spaced(words)} ")
+            variants.append(f" {fold.join_spaced(split)} ")
         if runs:
             variants.append(f" {fold.collapse_runs(body)} ")
-        if digits or signs:
-            read = fold.leet(part)
-            if read is not None:
-                variants.append(f" {read} ")
-        if len(part) <= _DISGUISED and not part.isascii():
-            apart = fold.emoji_apart(part)
-            if apart is not None:
-                variants.append(f" {apart} ")
-        if not variants:
-            return "", NO_SCORES
-        lists = self._words
-        found = [lists.scores(variant) for variant in dict.fromkeys(variants)]
+        read = fold.leet(part) if leet else None
+        if read is not None:
+            variants.append(f" {read} ")
+        apart = fold.emoji_apart(part) if len(part) <= _DISGUISED and not part.isascii() else None
+        if apart is not None:
+            variants.append(f" {apart} ")
+        # Without an anchor there is no score, without a blocked phrase none found: the cheaper automaton says so.
+        variants = [variant for variant in dict.fromkeys(variants) if lists.triggers(variant)[1]]
+        found = [lists.scores(variant) for variant in variants]
         thin = f" {fold.collapse_doubles(body)} " if runs else ""
         if runs:
             found.append(lists.stretched_scores(thin))
         if spaced:
-            found.append(lists.joined_scores("".join(words)))
-        best = max(found, key=lambda scores: scores.advert + scores.begging)
-        blocked = ""
+            found.append(lists.joined_scores("".join(split)))
+        if found:
+            best = max(found, key=_points)
+            facts.advert, facts.begging, facts.cues = best.advert, best.begging, best.kinds
         if lists.has_block:
             hits = (lists.blocked(variant) for variant in variants)
-            blocked = next(filter(None, hits), "") or (lists.blocked(thin, stretched=True) if runs else "")
-        return blocked, best
+            facts.blocked = next(filter(None, hits), "") or (lists.blocked(thin, stretched=True) if runs else "")
 
 
-def _plain_facts(
-    data: bytes, part: str, words: list[str], body: str, letters: int, caps: float, signs: int, digits: int
-) -> Facts | None:
-    """The facts of a usual text without runs or cues, or None where it has to be looked at closely."""
-    count = len(words)
-    if (signs and (signs > 2 or data.translate(None, _PLAIN) or "!" in part.rstrip("!"))) or letters > 11 * count:
-        return None
-    if digits and fold.leet_like(body):
-        return None
-    if count == 1:
-        return Facts(len(data), letters, 1, body, body, caps, digits, signs, 1)
-    distinct = set(words)
-    if count < 4:
-        return Facts(len(data), letters, count, body, near_words(distinct, body, body, digits=digits, stretched=False), caps, digits, signs, len(distinct))
-    if 2 * count >= letters and fold.spaced_out(words):
-        return None
-    share = 0.0
-    if len(distinct) < count:
-        share = shape.repeated_words(letters + digits, distinct)
-        if share >= _PROSE_SHARE:
-            return None
-    return Facts(
-        len(data), letters, count, body, near_words(distinct, body, body, digits=digits, stretched=False), caps, digits, signs,
-        len(distinct), 1, share, int(share * len(data)),
-    )
+def _points(scores: Scores) -> int:
+    return scores.advert + scores.begging
 
 
-def near_words(distinct: set[str], body: str, skeleton: str, *, digits: int, stretched: bool) -> str:
-    """Of the distinct words the longest six, sorted, without small words, numbers and keyboard noise.
+def _leave_links(facts: Facts) -> None:
+    facts.links = facts.domains = facts.hidden_links = facts.invites = facts.blocked_domain = LATER
 
-    `body` is the folded text, asked first whether there is any noise to take out; `stretched` says that a character
-    stands three times in a row somewhere.
-    """
+
+def _work_out_counts(facts: Facts) -> None:
+    """Letters, words, digits and symbols."""
+    body, part = facts._body, facts._part
+    joined = body.replace(" ", "")
+    digits = 0 if joined.isalpha() else len(_digit.findall(joined))
+    facts.words = body.count(" ") + 1 if body else 0
+    facts.digits, facts.letters = digits, len(joined) - digits
+    if part.isascii():
+        facts.symbols = len(part) - len(joined) - part.count(" ")
+    else:
+        low = facts._low
+        facts.symbols = max(0, len(low) - len(joined) - low.count(" ") - facts.emoji)
+
+
+def _work_out_skeleton(facts: Facts) -> None:
+    body = facts._body
+    if facts.longest_run > 2:
+        body = fold.collapse_runs(body)
+    facts.skeleton = body or fold.collapse_runs(facts._low.strip())
+
+
+def _work_out_words(facts: Facts) -> None:
+    """What the distinct words tell: the near skeleton, and how much of the text repeats itself."""
+    body = facts._body
+    split = body.split()
+    distinct = set(split)
+    joined = "".join(split)
+    longest = facts.longest_run
+    facts._distinct_words_ = len(distinct)
+    if facts._repeated_ is LATER:
+        share = 0.0
+        if len(distinct) < len(split) and len(split) >= 4:
+            share = shape.repeated_words(len(joined), distinct)
+        if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > 11 * len(split)):
+            share = max(share, shape.repeated_units(joined))
+        if longest > 2:
+            share = max(share, (longest - 1) / len(facts._part))
+        facts._repeat_share_ = share
+        facts._repeated_ = int(share * len(facts._text)) if share else 0
+    if len(split) == 1 and longest <= 2:
+        facts._near_skeleton_ = body
+        return
     keep = distinct - _NOISE
-    if not body.isascii() or digits or _consonants.search(body):
+    if not joined.isalpha() or _no_vowel.search(f" {body}"):
         keep = {word for word in keep if not (_digit.search(word) or (len(word) > 4 and not _vowel.search(word)))}
-    if stretched:
-        keep = set(fold.collapse_doubles(" ".join(keep)).split(" ")) if keep else keep
-    if not keep:
-        return skeleton
-    if len(keep) <= _NEAR_WORDS:
-        return " ".join(sorted(keep))
-    return " ".join(sorted(sorted(keep, key=_by_length)[:_NEAR_WORDS]))
+    if longest > 2 and keep:
+        keep = set(fold.collapse_doubles(" ".join(keep)).split(" "))
+    if len(keep) > _NEAR_WORDS:
+        keep = set(sorted(keep, key=_by_length)[:_NEAR_WORDS])
+    facts._near_skeleton_ = " ".join(sorted(keep)) if keep else facts.skeleton
 
 
 def _by_length(word: str) -> tuple[int, str]:
     return -len(word), word
+
+
+def _work_out_laughter(facts: Facts) -> None:
+    joined = facts._body.replace(" ", "")
+    repeats = facts.repeat_share > 0 or facts.longest_run > 2
+    facts.laughter = len(joined) >= 12 and repeats and shape.is_laughter(joined)
+
+
+def _work_out_links(facts: Facts) -> None:
+    text, part = facts._text, facts._part
+    low = part.lower() if part.isascii() else facts._low
+    whole = low if len(text) <= fold.MAX_FOLDED else text.lower()
+    links = NONE
+    if may_link(whole):
+        find = facts._tools.links.find
+        links = find(low.translate(CYRILLIC_TO_LATIN) if facts.mixed_words else whole)
+        if not links.count and facts.emoji and len(text) <= _DISGUISED:
+            links = find(shape.without_emoji(part).lower())
+    facts.links, facts.domains, facts.hidden_links = links.count, links.domains, links.hidden
+    facts.invites, facts.blocked_domain = links.invites, links.blocked
+
+
+def _work_out_contacts(facts: Facts) -> None:
+    facts.contacts = _contacts(facts._part, facts.digits)
+
+
+def _work_out_caps(facts: Facts) -> None:
+    part = facts._part
+    if part.islower() or not facts.letters:
+        facts.caps_ratio = 0.0
+    elif part.isascii():
+        facts.caps_ratio = _caps_ratio(part.encode(), facts.letters, facts._emotes)
+    else:
+        facts.caps_ratio = _caps_unicode(part, facts._emotes)
+
+
+defer(_work_out_counts, "letters", "words", "digits", "symbols")
+defer(_work_out_skeleton, "skeleton")
+defer(_work_out_words, "near_skeleton", "distinct_words", "repeat_share", "repeated")
+defer(_work_out_laughter, "laughter")
+defer(_work_out_links, "links", "domains", "hidden_links", "invites", "blocked_domain")
+defer(_work_out_contacts, "contacts")
+defer(_work_out_caps, "caps_ratio")
 
 
 def _contacts(part: str, digits: int) -> int:

@@ -1,34 +1,55 @@
 """What one text says about itself: the facts that rules read.
 
 Every field of `Facts` is a feature of rules under its own name. They depend on the text and the settings alone, never on
-who wrote it, so equal texts are looked at once.
+who wrote it, so equal texts are looked at once. What most rules ask of every text is there from the start; the rest is
+worked out, a group at a time, when somebody asks for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import msgspec
 
 
-class Facts(msgspec.Struct, frozen=True, gc=False):
-    """The facts of one text. Counts are of code points unless a field says otherwise."""
+LATER: Any = None
+"""Stands in a deferred field until somebody asks for it."""
+
+
+class Facts(msgspec.Struct, eq=False, gc=False):
+    """The facts of one text. Counts are of code points unless a field says otherwise.
+
+    A deferred field holds LATER until it is asked for; see `defer`.
+    """
+
+    _text: str = ""
+    _part: str = ""
+    _low: str = ""
+    _body: str = ""
+    _emotes: Sequence[str] = ()
+    _tools: Any = None
+    # What the rest is worked out from: the text without pictures, its judged part, that in plain letters where it is not
+    # ASCII, the folded words with one space between them, the names of emotes, and the tools of the analyser. There is no
+    # way back to the memo, because these objects are not seen by the garbage collector.
 
     length: int = 0
     """Code points of the text as sent, a `:name:` picture as one."""
-    letters: int = 0
+    letters: int = LATER
     """Letters of any script in the judged part (the first and last 256 code points of a longer text)."""
-    words: int = 0
+    words: int = LATER
     """Words: stretches of letters and digits. Scripts without spaces count a stretch as one."""
-    skeleton: str = ""
+    skeleton: str = LATER
     """The text folded to plain letters, without punctuation and stretching: equal for texts that say the same."""
-    near_skeleton: str = ""
+    near_skeleton: str = LATER
     """Like `skeleton`, of the distinct words only, sorted, without digits and noise: equal for texts that nearly say the same."""
-    caps_ratio: float = 0.0
+    caps_ratio: float = LATER
     """Share of the letters that are capitals, 0 to 1; names of emotes left out."""
-    digits: int = 0
+    digits: int = LATER
     """Digits of any script."""
-    symbols: int = 0
+    symbols: int = LATER
     """Characters that are no letter, digit, space, emoji or mark: punctuation, signs, drawing characters."""
-    distinct_words: int = 0
+    distinct_words: int = LATER
     """Different words among `words`."""
     longest_run: int = 1
     """Length of the longest series of one character; 1 where none stands three times in a row."""
@@ -36,7 +57,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     """Share of the text, 0 to 1, that repeats what the same text said before: words, or a unit without spaces."""
     repeated: int = 0
     """Code points of the text that repeat what it said before: `repeat_share` x `length`. A wall has many."""
-    laughter: bool = False
+    laughter: bool = LATER
     """The text is laughter, applause or cheering and nothing else (haha, ㅋㅋㅋ, 哈哈哈, wwww, 666, 5555), twelve letters or more."""
     emoji: int = 0
     """Pictographs."""
@@ -66,7 +87,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     """The first blocked domain linked to, or ''."""
     mentions: int = 0
     """`@name`s in the text."""
-    contacts: int = 0
+    contacts: int = LATER
     """Other ways to get in touch or pay: mail addresses, phone numbers, wallets, payment and Discord tags."""
     blocked: str = ""
     """The first blocked phrase in the text that no allowed one covers, as configured, or ''."""
@@ -78,6 +99,60 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     """Points of begging cues: of each kind the dearest. 3 is plain begging."""
     cues: tuple[str, ...] = ()
     """The kinds of cues that made `advert` and `begging`, sorted."""
+
+    if TYPE_CHECKING:
+        # The slots of those deferred fields that every message needs; see `defer`.
+        _near_skeleton_: str
+        _distinct_words_: int
+        _repeat_share_: float
+        _repeated_: int
+
+    @classmethod
+    def of(cls, **values: Any) -> Facts:
+        """Facts as given, the others those of no text."""
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All facts, worked out."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if not name.startswith("_")}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all facts are equal."""
+        return self.as_dict() == other.as_dict() if isinstance(other, Facts) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """The facts that differ from those of no text."""
+        told = (f"{name}={value!r}" for name, value in self.as_dict().items() if value != getattr(EMPTY, name))
+        return f"Facts({', '.join(told)})"
+
+
+def defer(work_out: Callable[[Facts], None], *names: str) -> None:
+    """Make fields of `Facts` be worked out together when one of them is asked for.
+
+    Each becomes a property over the field's own slot, which stays reachable as `_NAME_`. The getter is generated because
+    an attribute whose name stands in the code costs half of one looked up by a string, and rules ask on every message.
+    """
+    for name in names:
+        slot = Facts.__dict__[name]
+        setattr(Facts, f"_{name}_", slot)
+        setattr(Facts, name, property(_getter(name, work_out), slot.__set__))
+
+
+def _getter(name: str, work_out: Callable[[Facts], None]) -> Callable[[Facts], Any]:
+    source = f"""
+def {name}(self):
+    value = self._{name}_
+    if value is None:
+        work_out(self)
+        value = self._{name}_
+    return value
+"""
+    namespace: dict[str, Any] = {"work_out": work_out}
+    exec(source, namespace)  # noqa: S102 - the name of a field, from this package
+    getter: Callable[[Facts], Any] = namespace[name]
+    return getter
 
 
 EMPTY = Facts()

@@ -24,16 +24,32 @@ MAX_LINKS = 16
 _MAX_SPACED = 400
 """Longest text searched for links whose letters stand apart."""
 
-_scheme = re.compile(r"(?:https?|hxxps?|ts3server|tg|discord)\s{0,2}[:;]?\s{0,2}(?:/|\\){1,3}\s{0,2}([^\s/?#:@\\]{1,120}(?:@[^\s/?#:@\\]{1,120})?)([/?#]\S{0,80})?", re.IGNORECASE)
+_scheme = re.compile(
+    r"(?:https?|hxxps?|ts3server|tg|discord)\s{0,2}[:;]?\s{0,2}(?:/|\\){1,3}\s{0,2}([^\s/?#:@\\]{1,120}(?:@[^\s/?#:@\\]{1,120})?)([/?#]\S{0,80})?",
+    re.IGNORECASE,
+)
 _bare = re.compile(
     r"(?<![a-z0-9\u0400-\u04ff@.\-_])((?:[a-z0-9\u0400-\u04ff](?:[a-z0-9\-_\u0400-\u04ff]{0,61}[a-z0-9\u0400-\u04ff])?\.){1,5}([a-z\u0400-\u04ff]{2,12}))"
     r"(?![a-z0-9\u0400-\u04ff@\-_]|\.[a-z0-9])(?::\d{1,5})?(/[^\s]{0,80})?",
     re.IGNORECASE,
 )
-_dot = r"(?:\s{0,3}[\(\[\{<]\s{0,2}(?:\.|dot|d0t|точка|punto|punkt)\s{0,2}[\)\]\}>]\s{0,3}|\s{1,3}(?:dot+|d0t|punto|punkt|точка)\s{1,3}|\s{1,3}\.{1,2}\s{0,3}|\s{0,3}\.{1,2}\s{1,3}|\s{0,2}[,。．｡]\s{0,2}|\s{0,2}\*\s{0,2})"
-_HIDDEN_ENDINGS = "com|net|org|ru|xyz|live|online|store|shop|site|biz|info|club|top|gg|tv|io|pro|vip|app|link|click|me|co|win|bet|fun|рф"
+_dot = (
+    r"(?:\s{0,3}[\(\[\{<]\s{0,2}(?:\.|dot|d0t|точка|punto|punkt)\s{0,2}[\)\]\}>]\s{0,3}"
+    r"|\s{1,3}(?:dot+|d0t|punto|punkt|точка)\s{1,3}"
+    r"|\s{1,3}\.{1,2}\s{0,3}"
+    r"|\s{0,3}\.{1,2}\s{1,3}"
+    r"|\s{0,2}[,。．｡]\s{0,2}"
+    r"|\s{0,2}\*\s{0,2})"
+)
+_HIDDEN_ENDINGS = (
+    "com|net|org|ru|xyz|live|online|store|shop|site|biz|info|club|top|gg|tv|io|pro|vip|app|link|click|me|co|win|bet"
+    "|fun|рф"
+)
 _HIDDEN_LIST = tuple(_HIDDEN_ENDINGS.split("|"))
-_hidden = re.compile(rf"(?<![\w.])([a-z0-9][a-z0-9\-]{{2,40}}){_dot}({_HIDDEN_ENDINGS})(?![\w])(\s{{0,1}}/\s{{0,1}}\S{{1,60}})?", re.IGNORECASE)
+_hidden = re.compile(
+    rf"(?<![\w.])([a-z0-9][a-z0-9\-]{{2,40}}){_dot}({_HIDDEN_ENDINGS})(?![\w])(\s{{0,1}}/\s{{0,1}}\S{{1,60}})?",
+    re.IGNORECASE,
+)
 _spaced = re.compile(r"(?<!\w)((?:[a-z0-9] ){3,30}[a-z0-9]) ?(?:\.|dot) ?((?:[a-z] ){1,4}[a-z])(?!\w)", re.IGNORECASE)
 _explicit = re.compile(r"[\(\[\{<]|\bdot+\b|\bd0t\b|точка|punto|punkt", re.IGNORECASE)
 
@@ -46,7 +62,9 @@ _COMMON_WORDS = frozenset(
 
 
 _ENDINGS_NO_WORD = frozenset("com net org ru xyz biz gg рф".split())
-_ENDINGS_WORDS = frozenset("me pro info top live win app link click fun online shop store site bet vip club co tv io".split())
+_ENDINGS_WORDS = frozenset(
+    "me pro info top live win app link click fun online shop store site bet vip club co tv io".split()
+)
 
 
 @attrs.frozen
@@ -96,7 +114,13 @@ class LinkFinder:
         names = tuple(sorted(every))
         invites = sum(is_invite(name, path) for name, path in every.items())
         blocked = next((name for name in names if _under(name, self.block)), "")
-        return Links(count=max(count, len(found)) + len(hidden), domains=names, invites=invites, hidden=len(hidden), blocked=blocked)
+        return Links(
+            count=max(count, len(found)) + len(hidden),
+            domains=names,
+            invites=invites,
+            hidden=len(hidden),
+            blocked=blocked,
+        )
 
     def _note(self, host: str, path: str, found: dict[str, str]) -> int:
         host = host.removeprefix("www.")

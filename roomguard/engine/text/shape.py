@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from unicodedata import normalize
 
-from roomguard.engine.text.fold import EMOJI
+from roomguard.engine.text.classes import EMOJI
 
-_run = re.compile(r"(.)\1{2,}", re.DOTALL)
 _emoji = re.compile(f"[{EMOJI}]")
-_art = re.compile("[\u2500-\u25a9\u2800-\u28ff\u2581-\u259f\U0001fb00-\U0001fbff\u2b1b\u2b1c\u25a0-\u25ff]")
-_fancy = re.compile(
-    "[\u1d00-\u1d2b\u0250-\u02af\u2460-\u24ff\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff\U0001f110-\U0001f189\u2c80-\u2cff\u13a0-\u13ff\u2100-\u214f]"
-)
+_triple = re.compile(r"(.)\1\1", re.DOTALL)
+_run = re.compile(r"(.)\1{2,}", re.DOTALL)
 _LAUGHTER = tuple(
     frozenset(normalize("NFKC", letters))
     for letters in
@@ -21,41 +18,24 @@ _LAUGHTER = tuple(
 )  # fmt: skip
 _LAUGHTER_LETTERS = frozenset().union(*_LAUGHTER)
 
-_FLAG_LETTERS = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
-
 _PROBE = 4
 _MIN_WALL = 9
 
 
+has_run = _triple.search
+"""Truthy where one character stands three times in a row."""
+
+
 def longest_run(text: str) -> int:
     """Length of the longest series of one character; 1 where nothing stands three times in a row."""
-    longest = 1
-    for match in _run.finditer(text):
-        length = match.end() - match.start()
-        longest = max(longest, length)
-    return longest
-
-
-def emoji_count(text: str) -> int:
-    """Pictographs; a joined family counts each of its members, a flag (two code points) once."""
-    found = _emoji.findall(text)
-    flags = sum(char in _FLAG_LETTERS for char in found) if "\U0001f1e6" <= max(found, default="") else 0
-    return len(found) - flags // 2
+    if not _triple.search(text):
+        return 1
+    return max(match.end() - match.start() for match in _run.finditer(text))
 
 
 def without_emoji(text: str) -> str:
     """The text with a space for each pictograph."""
     return _emoji.sub(" ", text)
-
-
-def art_count(text: str) -> int:
-    """Braille, box-drawing, block and geometric characters, of which pictures are made."""
-    return len(_art.findall(text))
-
-
-def fancy_count(text: str) -> int:
-    """Letters in mathematical, full-width, circled, small-capital and like forms."""
-    return len(_fancy.findall(text))
 
 
 def repeated_words(total: int, distinct: set[str]) -> float:

@@ -16,8 +16,12 @@ SURE = frozenset(
 )
 """Endings that make `name.ending` a link by itself."""
 
-UNSURE = frozenset("in it be is at no us by so me id pro ai art game games fun live top host info today life money cash".split())
+UNSURE = frozenset(
+    "in it be is at no us by so me id pro ai art game games fun live top host info today life money cash".split()
+)
 """Of those, words of running text: they need an ending path, a scheme, `www.` or a name with a digit or dash."""
 
-WITH_PATH = SURE | frozenset("me to ps py rs sh so is my id st am ms md sc mov zip page gl re la im nu cx vc one win date".split())
+WITH_PATH = SURE | frozenset(
+    "me to ps py rs sh so is my id st am ms md sc mov zip page gl re la im nu cx vc one win date".split()
+)
 """Endings enough once a path follows (`t.me/x`), or a scheme or `www.` comes before."""

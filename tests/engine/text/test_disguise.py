@@ -41,7 +41,10 @@ _OTHERS = (
 
 def _spam_lines() -> list[str]:
     made = [" ".join(filter(None, parts)) for parts in itertools.product(_ASKS, _PLACES, _TAILS)]
-    more = [" ".join(filter(None, parts)) for parts in itertools.product(_OTHERS, ("", "hello guys", "dont miss it", "trust me", "ok bye"))]
+    more = [
+        " ".join(filter(None, parts))
+        for parts in itertools.product(_OTHERS, ("", "hello guys", "dont miss it", "trust me", "ok bye"))
+    ]
     return [*made, *more][:200]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roomguard.engine.text import AdvertCue, Analyser, Facts, WordSettings
+from roomguard.engine.text import EMPTY, AdvertCue, Analyser, WordSettings
 
 
 @pytest.fixture(scope="module", name="analyser")
@@ -152,4 +152,4 @@ def test_memo_changes_nothing() -> None:
 
 def test_empty() -> None:
     """No text has no facts."""
-    assert Facts() == Analyser(WordSettings()).facts("")
+    assert EMPTY == Analyser(WordSettings()).facts("")

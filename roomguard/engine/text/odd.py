@@ -1,0 +1,110 @@
+"""The odd characters of a text: what shows nothing, decorates, draws, or passes for something else.
+
+One search over one class of characters tells most texts that they have none. Only others are looked at one character at
+a time, each kind of character remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from roomguard.engine.text.classes import (
+    ART,
+    EMOJI,
+    FANCY,
+    FOLDED_ODD,
+    INVISIBLE,
+    LOOKALIKE_LETTERS,
+    MARKS,
+    ODD_APOSTROPHES,
+)
+
+MARK, HIDDEN, PICTURE, DRAWING, DRESSED, FLAG, APOSTROPHE, ALIKE, WORDLIKE = (1 << bit for bit in range(9))
+"""Kinds of odd characters; one may be several. ALIKE: a lookalike, or what folds to one, to a mark or to an emoji."""
+
+EVERY = 511
+"""All kinds: for a text that was not looked at."""
+
+MAX_KNOWN = 8192
+"""Characters whose kinds are remembered; those beyond are looked up again each time."""
+
+_TABLE = tuple(
+    (kind, re.compile(f"[{members}]"))
+    for kind, members in (
+        (MARK, MARKS), (HIDDEN, INVISIBLE), (PICTURE, EMOJI), (DRAWING, ART), (DRESSED, FANCY), (FLAG, "\U0001f1e6-\U0001f1ff"),
+        (APOSTROPHE, ODD_APOSTROPHES), (ALIKE, LOOKALIKE_LETTERS + FOLDED_ODD),
+    )
+)  # fmt: skip
+_ASTRAL = "\U00010000-\U0010ffff"
+
+
+def _basic(members: str) -> str:
+    """A class without what lies outside the basic plane, which the search takes as a whole."""
+    return re.sub(f"[{_ASTRAL}](?:-[{_ASTRAL}])?", "", members)
+
+
+_odd = re.compile(
+    f"[{_basic(MARKS + INVISIBLE + EMOJI + ART + FANCY + ODD_APOSTROPHES + LOOKALIKE_LETTERS + FOLDED_ODD)}{_ASTRAL}]"
+)
+_joined_emoji = re.compile(f"[{EMOJI}\ufe0f\U0001f3fb-\U0001f3ff]\u200d(?=[{EMOJI}])")
+is_odd = _odd.search
+"""Truthy where a text has an odd character. A text without any folds by NFKC and casefold alone."""
+
+
+class _Kinds(dict[str, int]):
+    """Character to its kinds."""
+
+    def __missing__(self, char: str) -> int:
+        kinds = sum(kind for kind, members in _TABLE if members.match(char)) | (WORDLIKE if char.isalnum() else 0)
+        if len(self) < MAX_KNOWN:
+            self[char] = kinds
+        return kinds
+
+
+_kinds = _Kinds()
+
+
+class Odd(NamedTuple):
+    """The odd characters of one text, counted. `kinds` are all kinds seen, `pictures` the distinct emoji."""
+
+    kinds: int
+    emoji: int
+    art: int
+    invisible: int
+    combining: int
+    fancy: int
+    pictures: tuple[str, ...]
+
+
+def look(text: str) -> Odd:
+    """Count them. A joined family of emoji counts each of its members, a flag (two code points) once.
+
+    What shows nothing but belongs to an emoji is no invisible character.
+    """
+    seen: dict[str, int] = {}
+    for char in _odd.findall(text):
+        seen[char] = seen.get(char, 0) + 1
+    every = emoji = flags = art = invisible = combining = fancy = 0
+    pictures: list[str] = []
+    for char, count in seen.items():
+        kinds = _kinds[char]
+        every |= kinds
+        if kinds & PICTURE:
+            emoji += count
+            if not kinds & WORDLIKE:
+                pictures.append(char)
+        if kinds & FLAG:
+            flags += count
+        if kinds & DRAWING:
+            art += count
+        if kinds & HIDDEN:
+            invisible += count
+        if kinds & MARK:
+            combining += count
+        if kinds & DRESSED:
+            fancy += count
+    if invisible:
+        joiners = len(_joined_emoji.findall(text)) if "\u200d" in seen else 0
+        invisible = max(0, invisible - seen.get("\ufe0f", 0) - joiners)
+    return Odd(every, emoji - flags // 2, art, invisible, combining, fancy, tuple(pictures))
