@@ -432,7 +432,7 @@ class RoomGuard:
         users = self.users
         cap = self.program.settings.caps.users
         if len(users) >= cap:
-            self._evict(max(1, cap // EVICT_SHARE))
+            self._evict(len(users) - cap + max(1, cap // EVICT_SHARE))
         user = self.program.user_class(now, now)
         users[name] = user
         return user
@@ -441,7 +441,9 @@ class RoomGuard:
         """Forget the `count` users unused for longest; among equals the one met first."""
         users = self.users
         limit = sorted([user.last for user in users.values()])[count - 1]
-        for name in [name for name, user in users.items() if user.last <= limit][:count]:
+        gone = [name for name, user in users.items() if user.last < limit]
+        gone += [name for name, user in users.items() if user.last == limit][: count - len(gone)]
+        for name in gone:
             del users[name]
         self.tally.evicted_users += count
 
