@@ -44,8 +44,18 @@ RANGES: dict[tuple[str, str], Range] = {
     ("LimitSettings", "weights"): Range(0, 1e6),  # 0: that kind is free
     ("ListenSettings", "clamp_ahead_s"): Range(0, 1e12),  # a recording may come from any time
     ("ListenSettings", "clamp_back_s"): Range(0, 1e12),
+    ("ElevatedSettings", "hits"): Range(1, 512),  # so many users hit are remembered
+    ("EngineSettings", "notice_s"): DURATION_OR_NONE,  # 0: no notices
+    ("ModesSettings", "leave_share"): Range(0, 1),
+    ("ModesSettings", "new_share"): Range(0, 1),
+    ("ModesSettings", "settle_s"): DURATION_OR_NONE,  # 0: from the first event on
+    ("ModesSettings", "handover_s"): DURATION_OR_NONE,  # 0: a new host is no reason to expect anybody
+    ("RaidSettings", "hits"): Range(1, 512),
     ("RuleSettings", "duration_s"): DURATION_OR_NONE,  # 0: the kind's default
+    ("RuleSettings", "jitter_s"): DURATION_OR_NONE,  # 0: at once
     ("RuleSettings", "rollout"): Range(0, 100),
+    ("StrategySettings", "viewers_max"): AMOUNT,  # 0: none
+    ("StrategySettings", "viewers_min"): AMOUNT,
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import ceil, inf
 from typing import Any
 
@@ -19,15 +19,43 @@ import msgspec
 import re2
 
 from roomguard.engine import windows
-from roomguard.engine.features import JUDGED_KINDS, ROOM_WINDOWS, Catalogue, Stream, names_in, usable_name
+from roomguard.engine.features import (
+    JUDGED_KINDS,
+    MOST_USER_ENTRIES,
+    ROOM_WINDOWS,
+    Catalogue,
+    Stream,
+    names_in,
+    usable_name,
+)
 from roomguard.engine.reasons import Reasons
-from roomguard.engine.rules.language import Condition, RuleError, Scope, Symbol, compile_condition, nearest
-from roomguard.engine.settings import EngineSettings, LadderSettings, Mode, RuleSettings
+from roomguard.engine.rules.language import (
+    THRESHOLD,
+    Condition,
+    RuleError,
+    Scope,
+    Symbol,
+    compile_condition,
+    nearest,
+)
+from roomguard.engine.schedule import Hours, parse_hours
+from roomguard.engine.settings import (
+    ElevatedSettings,
+    EngineSettings,
+    LadderSettings,
+    Mode,
+    RuleSettings,
+    StrategySettings,
+    TierSettings,
+)
 from roomguard.engine.text.analyser import Analyser
 from roomguard.engine.text.settings import WordSettings
+from roomguard.engine.variants import Variants, rebind
 
 MAX_RULES = 1_000
 """Rules of one configuration."""
+HEADROOM = 4
+"""Windows keep so many times what a threshold asks for, so that an override, a tier or hype may raise a threshold."""
 
 
 @attrs.frozen
@@ -88,6 +116,21 @@ class Strategy:
     rules: tuple[Rule, ...]
     steps: Mapping[str, StepFunction]
     source: str
+    thresholds: Mapping[str, float]
+    """Every threshold as it holds here."""
+    namespace: Mapping[str, Any] = attrs.field(repr=False, eq=False)
+    """What its functions name: see `engine.variants`."""
+    path: tuple[Any, ...] = attrs.field(repr=False, eq=False)
+    """How it came to be: the strategy's name, then what was changed."""
+
+
+@attrs.frozen
+class Tier:
+    """Users treated with more care; `holds` takes the arguments of a probe."""
+
+    name: str
+    settings: TierSettings
+    holds: Probe
 
 
 @attrs.frozen
@@ -104,6 +147,14 @@ class Program:
     streams: Mapping[str, Stream]
     catalogue: Catalogue
     longest_window: float
+    tiers: tuple[Tier, ...]
+    hype: Probe | None
+    """Whether the crowd is excited, for a chat event; None where nothing depends on it."""
+    hours: Mapping[str, Hours]
+    """Strategy to the hours it holds in."""
+    shared: frozenset[str]
+    """Thresholds that decide what features count: no strategy and no override may change them."""
+    variants: Variants = attrs.field(factory=Variants, eq=False)
 
     def new_slots(self) -> Any:
         """The room-wide windows of one room."""
@@ -114,17 +165,46 @@ class Program:
                 setattr(slots, name, _window_of(stream, caps.texts))
         return slots
 
-    def strategy_for(self, tags: tuple[str, ...], lang: str | None, region: str | None) -> Strategy:
-        """The first strategy that names one of the room's tags, its language or region; else "default"."""
+    def strategy_for(
+        self,
+        tags: tuple[str, ...],
+        lang: str | None,
+        region: str | None,
+        viewers: int | None = None,
+        now: float = -inf,
+    ) -> Strategy:
+        """The first strategy that fits the room's tags, language or region, its size and the hour; else "default"."""
         forced = self.settings.force_strategy
         if forced:
             return self.strategies[forced]
+        base = lang.partition("-")[0] if lang else None
         for name, settings in self.settings.strategies.items():
-            base = lang.partition("-")[0] if lang else None
+            named = bool(settings.tags or settings.langs or settings.regions)
+            sized = settings.viewers_min > 0 or settings.viewers_max > 0
+            hours = self.hours.get(name)
+            if not (named or sized or hours):
+                continue
             spoken = lang in settings.langs or base in settings.langs
-            if spoken or region in settings.regions or set(settings.tags) & set(tags):
+            if named and not (spoken or region in settings.regions or set(settings.tags) & set(tags)):
+                continue
+            if sized and not _has_size(settings, viewers):
+                continue
+            if hours is None or hours.hold(now):
                 return self.strategies[name]
         return self.strategies["default"]
+
+    def next_hours(self, now: float) -> float:
+        """Room time of the next change of hours after `now`; infinite where no strategy has any."""
+        if self.settings.force_strategy:
+            return inf
+        return min((hours.next_edge(now) for hours in self.hours.values()), default=inf)
+
+
+def _has_size(settings: StrategySettings, viewers: int | None) -> bool:
+    """A room of unknown size has none of the sizes that can be asked for."""
+    if viewers is None or viewers < settings.viewers_min:
+        return False
+    return not settings.viewers_max or viewers <= settings.viewers_max
 
 
 class _Slots:
@@ -196,6 +276,7 @@ class _Builder:
         self.catalogue = Catalogue(settings.caps, settings.thresholds, self.constants, clusters, settings.exempt.roles)
         self.used: dict[str, None] = {}
         self.bounds: dict[str, float] = {}
+        self.movable: dict[str, None] = {}
 
     def problem(self, table: str, index: int | None, key: str, message: str) -> None:
         self.problems.append(RuleProblem(table, index, key, message))
@@ -210,11 +291,15 @@ class _Builder:
             message = f"there is no strategy {settings.force_strategy!r}{nearest(settings.force_strategy, names)}"
             self.problem("", None, "force_strategy", message)
         compiled = {name: self._conditions(name) for name in names}
+        hours = self._hours()
+        tiers = self._tiers()
+        hype = self._hype()
+        self._check_modes()
         analyser = self._analyser()
         if self.problems:
             raise RuleErrors(self.problems)
         streams = self._streams()
-        strategies = {name: self._strategy(name, compiled[name], streams) for name in names}
+        strategies = self._strategies(names, compiled, streams)
         return Program(
             version=version_of(settings),
             settings=settings,
@@ -226,7 +311,92 @@ class _Builder:
             streams=streams,
             catalogue=self.catalogue,
             longest_window=max((s.horizon for s in streams.values() if s.horizon < inf), default=0.0),
+            tiers=tiers,
+            hype=hype,
+            hours=hours,
+            shared=frozenset(self._shared()),
         )
+
+    # --- what depends on the room and its people ---------------------------------------------------------------
+
+    def _hours(self) -> dict[str, Hours]:
+        hours: dict[str, Hours] = {}
+        for name, strategy in self.settings.strategies.items():
+            if not strategy.hours:
+                continue
+            try:
+                hours[name] = parse_hours(strategy.hours)
+            except RuleError as error:
+                self.problem(f"strategies.{name}", None, "hours", error.message)
+        return hours
+
+    def _tiers(self) -> tuple[Tier, ...]:
+        """Each tier with the function that says whether a user is of it; evaluated on hits alone."""
+        tiers: list[Tier] = []
+        for number, (name, settings) in enumerate(self.settings.tiers.items()):
+            table = f"tiers.{name}"
+            self._check_names(table, "scale", settings.scale)
+            # Of a leave: it has all that is known of a user, and nothing that is said.
+            scope = self.catalogue.plain_scope("leave")
+            holds = self._asked(table, f"tier_{number}", settings.when, scope)
+            if holds is not None:
+                tiers.append(Tier(name, settings, holds))
+        return tuple(tiers)
+
+    def _hype(self) -> Probe | None:
+        settings = self.settings.hype
+        self._check_names("hype", "scale", settings.scale)
+        if not settings.when.strip() or not settings.scale:
+            return None
+        return self._asked("hype", "hype", settings.when, self.catalogue.rule_scope("chat", self.settings.thresholds))
+
+    def _asked(self, table: str, name: str, when: str, scope: Scope) -> Probe | None:
+        """A condition that is no rule's, as a function; None and a problem if it cannot be compiled."""
+        try:
+            condition = compile_condition(when, scope)
+        except RuleError as error:
+            self.problem(table, None, "when", str(error))
+            return None
+        limits = [symbol for symbol in condition.symbols if symbol.startswith("over(")]
+        if limits:
+            self.problem(table, None, "when", f"{limits[0]} can only be asked in a rule")
+            return None
+        self.used.update(dict.fromkeys(condition.symbols))
+        for symbol, bound in scope.bounds.items():
+            self.bounds[symbol] = max(bound, self.bounds.get(symbol, 0.0))
+        self.movable.update(scope.movable)
+        head = f"def {name}(room, slots, user, subject, ev, f, fresh, now):"
+        source = f"{head}\n    return bool({condition.true})\n"
+        function: Probe = self._namespace(f"<{table}>", source, {})[name]
+        return function
+
+    def _check_modes(self) -> None:
+        rules = {rule.name for rule in self.settings.rules}
+        for name in ("elevated", "raid"):
+            settings: ElevatedSettings = getattr(self.settings.modes, name)
+            table = f"modes.{name}"
+            self._check_names(table, "thresholds", settings.thresholds)
+            self._check_names(table, "scale", settings.scale)
+            for rule in settings.modes:
+                if rule not in rules:
+                    self.problem(table, None, "modes", f"there is no rule {rule!r}{nearest(rule, sorted(rules))}")
+
+    def _check_names(self, table: str, key: str, names: Iterable[str]) -> None:
+        """Thresholds that are set otherwise must exist, and must not decide what a feature counts."""
+        shared = self._shared()
+        for name in names:
+            if name not in self.settings.thresholds:
+                hint = nearest(name, list(self.settings.thresholds))
+                self.problem(table, None, key, f"there is no threshold {name!r}{hint}")
+            elif name in shared:
+                message = f"{name!r} decides what a feature counts, which all strategies share"
+                self.problem(table, None, key, message)
+
+    def _shared(self) -> set[str]:
+        """Thresholds named in what features count."""
+        features = self.settings.features.values()
+        words = names_in(*(text for feature in features for text in (feature.where, feature.of)))
+        return words & set(self.settings.thresholds)
 
     def _analyser(self) -> Analyser:
         try:
@@ -288,21 +458,12 @@ class _Builder:
         self._check_strategies(seen)
 
     def _check_strategies(self, rules: set[str]) -> None:
-        shared = names_in(
-            *(text for feature in self.settings.features.values() for text in (feature.where, feature.of))
-        )
         for name, strategy in self.settings.strategies.items():
             for rule_name in strategy.modes:
                 if rule_name not in rules:
                     message = f"there is no rule {rule_name!r}{nearest(rule_name, sorted(rules))}"
                     self.problem(f"strategies.{name}", None, "modes", message)
-            for threshold in strategy.thresholds:
-                if threshold not in self.settings.thresholds:
-                    hint = nearest(threshold, list(self.settings.thresholds))
-                    self.problem(f"strategies.{name}", None, "thresholds", f"there is no threshold {threshold!r}{hint}")
-                elif threshold in shared:
-                    message = f"{threshold!r} decides what a feature counts, which all strategies share"
-                    self.problem(f"strategies.{name}", None, "thresholds", message)
+            self._check_names(f"strategies.{name}", "thresholds", strategy.thresholds)
 
     def _check_cluster(self, index: int, rule: RuleSettings) -> None:
         feature = self.settings.features.get(rule.cluster)
@@ -345,6 +506,7 @@ class _Builder:
             return
         for name, bound in scope.bounds.items():
             self._check_reach(index, name, bound)
+            self.movable.update(scope.movable)
             self.bounds[name] = max(bound, self.bounds.get(name, 0.0))
         self.used.update(dict.fromkeys(condition.symbols))
         if rule.cluster:
@@ -370,6 +532,8 @@ class _Builder:
                 streams[feature.stream.name] = feature.stream
                 if not name.startswith("over("):  # a limit knows its own cap
                     bound = self.bounds.get(name, inf) if feature.counts else inf
+                    if name in self.movable and bound < inf:
+                        bound = max(bound, min(HEADROOM * bound, MOST_USER_ENTRIES - 2))
                     needs.setdefault(feature.stream.name, []).append(bound)
         for name, bounds in needs.items():
             stream = streams[name]
@@ -381,6 +545,25 @@ class _Builder:
 
     # --- source ------------------------------------------------------------------------------------------------
 
+    def _strategies(
+        self, names: list[str], compiled: Mapping[str, Mapping[str, list[_Compiled]]], streams: Mapping[str, Stream]
+    ) -> dict[str, Strategy]:
+        """Strategies with the same rules switched off share their code, each with its own numbers."""
+        strategies: dict[str, Strategy] = {}
+        by_rules: dict[frozenset[str], Strategy] = {}
+        for name in names:
+            settings = self.settings.strategies.get(name)
+            own = settings.modes if settings else {}
+            modes = {rule.name: own.get(rule.name, rule.mode) for rule in self.settings.rules}
+            off = frozenset(rule for rule, mode in modes.items() if mode == "off")
+            before = by_rules.get(off)
+            if before is None:
+                by_rules[off] = strategies[name] = self._strategy(name, compiled[name], streams)
+            else:
+                thresholds = {**self.settings.thresholds, **(settings.thresholds if settings else {})}
+                strategies[name] = rebind(before, name, thresholds, modes, (name,))
+        return strategies
+
     def _strategy(self, name: str, compiled: Mapping[str, list[_Compiled]], streams: Mapping[str, Stream]) -> Strategy:
         settings = self.settings.strategies.get(name)
         modes = settings.modes if settings else {}
@@ -391,20 +574,21 @@ class _Builder:
             for item in compiled[kind]:
                 lines += self._probe_source(kind, item, thresholds)
         source = "\n".join(lines) + "\n"
-        namespace = self._namespace(f"<rules of {name}>", source)
+        namespace = self._namespace(f"<rules of {name}>", source, thresholds)
         steps = {kind: namespace[f"step_{kind}"] for kind in JUDGED_KINDS if f"step_{kind}" in namespace}
         rules = tuple(
             self._rule(index, rule, modes, compiled, namespace) for index, rule in enumerate(self.settings.rules)
         )
-        return Strategy(name, rules, steps, source)
+        return Strategy(name, rules, steps, source, thresholds, namespace, (name,))
 
-    def _namespace(self, filename: str, source: str) -> dict[str, Any]:
+    def _namespace(self, filename: str, source: str, thresholds: Mapping[str, float]) -> dict[str, Any]:
         """Run generated source. It is made from whitelisted syntax only; see `rules.language`."""
         namespace: dict[str, Any] = {
             "__builtins__": {"len": len, "min": min, "max": max, "abs": abs, "bool": bool},
             "U": msgspec.UNSET,
             **{name: getattr(windows, name) for name in _HELPERS},
             **self.constants,
+            **{THRESHOLD + name: value for name, value in thresholds.items()},
         }
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
         exec(compile(source, filename, "exec"), namespace)  # noqa: S102 - our own source, whitelisted node by node
@@ -446,11 +630,12 @@ class _Builder:
 
     def _lazy_scope(self, kind: str, thresholds: Mapping[str, float]) -> _LazyScope:
         plain = self.catalogue.rule_scope(kind, thresholds)
-        return _LazyScope(plain.symbols, self.constants, thresholds, plain.limits)
+        return _LazyScope(plain.symbols, self.constants, thresholds, plain.limits, by_name=True)
 
     def _probe_source(self, kind: str, item: _Compiled, thresholds: Mapping[str, float]) -> list[str]:
         """A function that tells truth, falsehood and the values behind them; and for clusters the users meant."""
         scope = self.catalogue.rule_scope(kind, thresholds)
+        scope.by_name = True
         condition = compile_condition(item.rule.when, scope)
         symbols = {**scope.symbols, **{symbol.name: symbol for symbol in scope.limits.values()}}
         values = ", ".join(f"{name!r}: {symbols[name].code}" for name in condition.symbols)

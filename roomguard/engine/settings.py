@@ -20,6 +20,8 @@ FeatureKey = Literal["user", "room", "text", "near", "domain", "device", "net", 
 RuleAction = Literal["delete", "warn", "mute", "kick", "hold", "restrict", "ladder"]
 RestrictMode = Literal["slow", "followers", "known_users", "closed"]
 Cohort = Literal["all", "new_users"]
+RoomMode = Literal["calm", "elevated", "raid"]
+TierAction = Literal["same", "milder", "review", "warn"]
 
 
 @attrs.frozen(kw_only=True)
@@ -134,6 +136,11 @@ class RuleSettings:
     cohort: Cohort = "all"
     strike: bool = True
     """Whether an enforced hit counts as a strike on the user's ladder."""
+    raises: Literal["", "elevated", "raid"] = ""
+    """A hit steps the room's mode up at least to this one."""
+    jitter_s: float = 0.0
+    """Its mutes, kicks and warnings wait for up to so many seconds, each for a time that follows from its id: whoever
+    tries out the limits cannot tell what gave them away. 0: at once."""
     comment: str = ""
 
 
@@ -148,6 +155,90 @@ class StrategySettings:
     langs: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     """A room with one of these gets this strategy; the first that fits wins, else "default"."""
+    viewers_min: int = 0
+    viewers_max: int = 0
+    """Only rooms with so many viewers by the edge's latest count; a `viewers_max` of 0 is none."""
+    hours: str = ""
+    """Only at this time of day, such as "22:00-06:00+09:00": from, to, and the offset from UTC of both. With nothing
+    but size or hours the strategy is for all rooms that have them; with nothing at all it is only assigned by name."""
+
+
+@attrs.frozen(kw_only=True)
+class TierSettings:
+    """Users who are treated with more care, never with immunity. Looked at only when a rule has hit.
+
+    The first tier whose condition holds counts. `when` may name what is known of a user without looking at this
+    event's text: their age, messages and gifts in the room, role, follower, level, the age of their account.
+    """
+
+    when: str
+    action: TierAction = "milder"
+    """same: as the rule says; milder: a kick becomes a mute, a mute a delete, a delete a warning; review: what would
+    hide a message or end a stay holds it for a human instead, or warns where there is no message; warn: only that."""
+    duration_factor: float = 1.0
+    """Mutes and kicks last so many times as long."""
+    scale: Mapping[str, float] = attrs.field(factory=dict)
+    """Threshold to the factor by which it is raised for these users; a hit that falls below it then is none."""
+
+
+@attrs.frozen(kw_only=True)
+class ElevatedSettings:
+    """A room mode: when it begins, what it changes for the wave that caused it, how long it lasts at least."""
+
+    hits: int = 10
+    """So many different new users hit by rules within `window_s` begin this mode."""
+    dwell_s: float = 60.0
+    """It lasts at least so long, and so long after a rule has asked for it."""
+    thresholds: Mapping[str, float] = attrs.field(factory=dict)
+    """Other values of thresholds, for the wave only."""
+    scale: Mapping[str, float] = attrs.field(factory=dict)
+    """Threshold to the factor that tightens it, for the wave only. A strategy NAME.MODE replaces all three."""
+    modes: Mapping[str, Mode] = attrs.field(factory=dict)
+    """Rule name to its mode, for the wave only."""
+    restrict: Literal["", "slow", "followers", "known_users", "closed"] = ""
+    """A restriction that begins and ends with the mode; empty for none."""
+    restrict_s: float = 600.0
+    """How long that restriction lasts at most; it is lifted when the mode is over before."""
+    cohort: Cohort = "new_users"
+    """Whom that restriction is meant for."""
+
+
+@attrs.frozen(kw_only=True)
+class RaidSettings(ElevatedSettings):
+    """The upper mode."""
+
+    hits: int = 25
+    dwell_s: float = 120.0
+
+
+@attrs.frozen(kw_only=True)
+class ModesSettings:
+    """Room modes: calm, elevated, raid. A room steps up when rules hit many new users, and down again by itself."""
+
+    elevated: ElevatedSettings = attrs.field(factory=ElevatedSettings)
+    raid: RaidSettings = attrs.field(factory=RaidSettings)
+    window_s: float = 60.0
+    """Hits are counted over this time; whoever came this long before a wave was noticed is of the wave."""
+    new_s: float = 300.0
+    """A user is new for this long after they were first seen in the room."""
+    new_share: float = 0.75
+    """The least share of new users among all users hit: what regulars do is no raid."""
+    settle_s: float = 120.0
+    """In a room's first time everybody is new, so hits step no mode up; a rule that asks for a mode still does."""
+    leave_share: float = 0.5
+    """A mode holds until fewer than this share of its `hits` are left in the window."""
+    handover_s: float = 120.0
+    """After another host has taken over a room a wave is expected for so long."""
+
+
+@attrs.frozen(kw_only=True)
+class HypeSettings:
+    """The room's own allowance: what raises limits when the crowd is excited. Looked at only when a rule has hit."""
+
+    when: str = ""
+    """A condition over any feature of chat, of the user too; empty for never."""
+    scale: Mapping[str, float] = attrs.field(factory=dict)
+    """Threshold to the factor by which it is raised then; a hit that falls below it is none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -166,6 +257,8 @@ class EngineSettings:
     """A held message gets the fail mode after this."""
     hold_fail: Literal["release", "delete"] = "release"
     """What becomes of a held message nobody decided."""
+    notice_s: float = 0.0
+    """One action of a room in so many seconds is marked `public`: fit for a notice to all. 0: none is."""
     caps: CapSettings = attrs.field(factory=CapSettings)
     budget: BudgetSettings = attrs.field(factory=BudgetSettings)
     exempt: ExemptSettings = attrs.field(factory=ExemptSettings)
@@ -176,5 +269,8 @@ class EngineSettings:
     features: Mapping[str, FeatureSettings] = attrs.field(factory=dict)
     rules: tuple[RuleSettings, ...] = ()
     strategies: Mapping[str, StrategySettings] = attrs.field(factory=dict)
+    tiers: Mapping[str, TierSettings] = attrs.field(factory=dict)
+    modes: ModesSettings = attrs.field(factory=ModesSettings)
+    hype: HypeSettings = attrs.field(factory=HypeSettings)
     reasons: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     """Reason code to language to text, where the operator wants other words."""

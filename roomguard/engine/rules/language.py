@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -29,6 +30,9 @@ MAX_PRODUCTS = 8
 """Most multiplications of one expression: the product of more whole numbers could exceed every float."""
 MAX_REGEX_BYTES = 1 << 18
 """RE2's memory for one compiled expression."""
+
+THRESHOLD = "T_"
+"""What stands before a threshold's name in generated source."""
 
 
 class Kind(enum.Enum):
@@ -90,6 +94,10 @@ class Scope:
     used: dict[str, None] = attrs.field(factory=dict)
     bounds: dict[str, float] = attrs.field(factory=dict)
     """The largest constant each name was compared with; infinite where it was used in any other way."""
+    movable: dict[str, None] = attrs.field(factory=dict)
+    """The names compared with thresholds, whose values may be set otherwise later."""
+    by_name: bool = False
+    """Thresholds stand in the source by name, so that other values can be bound to it without compiling it again."""
 
     def note_bound(self, name: str, bound: float) -> None:
         """Remember that `name` must be exact up to `bound`."""
@@ -175,6 +183,7 @@ def _one_line(text: str) -> str:
     return _quoted_or_comment.sub(plain, text).replace("\r", " ").replace("\n", " ")
 
 
+@functools.lru_cache(maxsize=2_048)  # the same rules are read for each strategy, twice; nobody changes a tree
 def _parsed(source: str, lead: int) -> ast.expr:
     """The syntax tree of one expression, within the bounds. `lead` is what stands before it in the rule's text."""
     try:
@@ -285,6 +294,8 @@ class _Compiler:
         constant = self._number_of(other)
         if not isinstance(node, ast.Name) or constant is None:
             return self._value(node)
+        if isinstance(other, ast.Name):
+            self.scope.movable[node.id] = None
         return self._name(node, bound=constant)
 
     def _number_of(self, node: ast.expr) -> float | None:
@@ -338,7 +349,8 @@ class _Compiler:
     def _name(self, node: ast.Name, bound: float = inf) -> _Value:
         threshold = self.scope.thresholds.get(node.id)
         if threshold is not None:
-            return _Value(code=repr(threshold), kind=Kind.NUMBER, constant=threshold)
+            code = THRESHOLD + node.id if self.scope.by_name else repr(threshold)
+            return _Value(code=code, kind=Kind.NUMBER, constant=threshold)
         symbol = self.scope.symbols.get(node.id)
         if symbol is None:
             known = [*self.scope.symbols, *self.scope.thresholds]
