@@ -102,10 +102,10 @@ class Facts(msgspec.Struct, eq=False, gc=False):
 
     if TYPE_CHECKING:
         # The slots of those deferred fields that every message needs; see `defer`.
-        _near_skeleton_: str
-        _distinct_words_: int
-        _repeat_share_: float
-        _repeated_: int
+        _near_skeleton_: str = LATER
+        _distinct_words_: int = LATER
+        _repeat_share_: float = LATER
+        _repeated_: int = LATER
 
     @classmethod
     def of(cls, **values: Any) -> Facts:
