@@ -30,7 +30,7 @@ _LOOKALIKES = {
 }  # fmt: skip
 
 LOOKALIKES = {ord(odd): plain for plain, odds in _LOOKALIKES.items() for odd in odds}
-"""Small capitals, phonetic, Coptic, Cherokee, Armenian and struck-through letters, to the Latin ones they are drawn like."""
+"""Small capitals, phonetic, Coptic, Cherokee, Armenian and struck-through letters, and the Latin ones they resemble."""
 
 LEET = _pairs("0o 1i 3e 4a 5s 7t 8b 9g @a $s !i |l +t €e £l")
 """Digits and signs in the place of letters."""

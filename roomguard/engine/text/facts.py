@@ -1,7 +1,7 @@
 """What one text says about itself: the facts that rules read.
 
-Every field of `Facts` is a feature of rules under its own name. They depend on the text and the settings alone, never on
-who wrote it, so equal texts are looked at once. What most rules ask of every text is there from the start; the rest is
+Every field of `Facts` is a feature of rules under its own name. They depend on the text and the settings alone, never
+on who wrote it, so equal texts are looked at once. What most rules ask of every text is there from the start; the rest is
 worked out, a group at a time, when somebody asks for it.
 """
 
@@ -42,7 +42,7 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     skeleton: str = LATER
     """The text folded to plain letters, without punctuation and stretching: equal for texts that say the same."""
     near_skeleton: str = LATER
-    """Like `skeleton`, of the distinct words only, sorted, without digits and noise: equal for texts that nearly say the same."""
+    """Like `skeleton`, of the distinct words, sorted, without digits and noise: equal for texts nearly the same."""
     caps_ratio: float = LATER
     """Share of the letters that are capitals, 0 to 1; names of emotes left out."""
     digits: int = LATER
@@ -58,11 +58,11 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     repeated: int = 0
     """Code points of the text that repeat what it said before: `repeat_share` x `length`. A wall has many."""
     laughter: bool = LATER
-    """The text is laughter, applause or cheering and nothing else (haha, ㅋㅋㅋ, 哈哈哈, wwww, 666, 5555), twelve letters or more."""
+    """The text is nothing but laughter or cheering (haha, ㅋㅋㅋ, 哈哈哈, wwww, 666), twelve letters or more."""
     emoji: int = 0
     """Pictographs."""
     emotes: int = 0
-    """Emotes of the platform in the text: those the edge named, and `:names:` like `:wave:`, which are not judged as text."""
+    """Emotes of the platform in the text: those the edge named, and `:names:`, which are not judged as text."""
     art: int = 0
     """Characters pictures are drawn with: braille, box drawing, blocks, squares."""
     invisible: int = 0

@@ -24,10 +24,11 @@ class WordSettings:
     """Words, patterns and domains of one guard.
 
     `block` and `allow` are words or phrases, matched on the folded text at word boundaries; `*` at either end drops the
-    boundary there. An allowed phrase covers a blocked one inside it. `regex` are RE2 patterns over the text as sent, case
-    ignored. `allow_domains` are no links at all (subdomains included); `block_domains` are reported by name.
+    boundary there. An allowed phrase covers a blocked one inside it. `regex` are RE2 patterns over the text as sent,
+    case ignored. `allow_domains` are no links at all (subdomains included); `block_domains` are reported by name.
     `adverts` adds cues to the built-in list, `builtin_adverts` switches that list off.
-    `cache_texts` bounds the memo of judged texts (each of its two generations); when both are full the older is forgotten.
+    `cache_texts` bounds the memo of judged texts, each of its two generations; when both are full the older is
+    forgotten.
     """
 
     block: tuple[str, ...] = ()
