@@ -53,6 +53,7 @@ class Player:
         """Judge all records; call `progress` now and then."""
         summary, rooms = self.summary, self._rooms
         left = PROGRESS_EVERY
+        record: Event | Control | None = None
         for record in records:
             guard = rooms.get(record.room)
             if guard is None:
@@ -65,18 +66,17 @@ class Player:
                 outcome = guard.receive(record, record.ts)
             if outcome is not ALLOW and outcome is not DROP:
                 self._write(outcome)
+            if summary.first_ts is None:
+                summary.first_ts = record.ts
             left -= 1
             if not left:
                 left = PROGRESS_EVERY
-                self._clock(record)
+                summary.last_ts = record.ts
                 if progress is not None:
                     progress(summary)
-            elif summary.first_ts is None:
-                summary.first_ts = record.ts
+        if record is not None:
+            summary.last_ts = record.ts
         return summary
-
-    def _clock(self, record: Event | Control) -> None:
-        self.summary.last_ts = record.ts
 
     def _control(self, guard: RoomGuard, record: Control) -> Outcome:
         self.summary.controls += 1

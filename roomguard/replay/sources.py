@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import heapq
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -30,20 +31,29 @@ class Source:
     """Bytes read so far."""
     unknown: int = 0
     """Events of kinds this version does not know; they are skipped."""
+    close: Callable[[], object] | None = None
+    """Called when all is read, or reading stopped."""
 
     def records(self) -> Iterator[Record]:
-        """The records in file order. Raises RecordingError with file, line and field."""
+        """The records in file order, once. Raises RecordingError with file, line and field."""
         number = 0
-        for line in self.lines:
-            number += 1
-            self.read += len(line)
-            if line.isspace():
-                continue
-            record = decode_line(line, file=self.name, number=number)
-            if record is None:
-                self.unknown += 1
-            else:
-                yield record
+        try:
+            for line in self.lines:
+                number += 1
+                self.read += len(line)
+                if line.isspace():
+                    continue
+                record = decode_line(line, file=self.name, number=number)
+                if record is None:
+                    self.unknown += 1
+                else:
+                    yield record
+        except (OSError, EOFError, zlib.error) as error:
+            # A truncated or damaged archive, a disk that fails: what was read until here has been judged.
+            raise RecordingError(f"{self.name}:{number + 1}: cannot be read: {error}") from None
+        finally:
+            if self.close is not None:
+                self.close()
 
 
 def open_source(path: str) -> Source:
@@ -52,11 +62,12 @@ def open_source(path: str) -> Source:
         return Source("standard input", sys.stdin.buffer)
     try:
         if path.endswith(".gz"):
-            return Source(path, cast("BinaryIO", gzip.open(path, "rb")))
-        file = Path(path).open("rb")  # noqa: SIM115 - read to its end by the player, closed with the process
+            packed = cast("BinaryIO", gzip.open(path, "rb"))  # noqa: SIM115 - closed by `records`
+            return Source(path, packed, close=packed.close)
+        file = Path(path).open("rb")  # noqa: SIM115 - closed by `records`
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}") from None
-    return Source(path, file, Path(path).stat().st_size)
+    return Source(path, file, Path(path).stat().st_size, close=file.close)
 
 
 def merged(sources: Sequence[Source]) -> Iterator[Record]:

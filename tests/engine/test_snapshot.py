@@ -238,6 +238,35 @@ def test_a_reset_forgets_all_but_what_the_journal_keeps() -> None:
     assert ["ann"] == [action.user for action in late.guard.in_force()]
 
 
+def test_a_crash_forgets_windows_and_nothing_else() -> None:
+    """What outlives a crash: people, penalties (a human's too), strikes, budgets and held messages."""
+    compiled = program(
+        rule("bad", 'contains(text, "bad")', "ladder"), rule("held", 'contains(text, "held")', "hold"),
+        rule("many", "said > 2", "delete"), features={"said": feature("count", key="room")},
+        budget=BudgetSettings(actions_per_rule_minute=2),
+    )  # fmt: skip
+    before = Scene(compiled)
+    before.take(RoomOpen(id="o", ts=START, room="r1", host="hanna", tags=["x"]))
+    before.moderation("max", "mute", "zoe", 0)
+    before.chat("ann", "bad", at=1)
+    before.chat("ben", "held", at=2)
+    after = Scene(compiled)
+    after.control("reset", 3, state=msgspec.Raw(before.guard.survivors()))
+    assert before.guard.in_force() == after.guard.in_force()
+    assert ["drop", "drop", "allow"] == [
+        after.chat(user, at=3, id=f"n{user}").verdict for user in ("ann", "zoe", "ben")
+    ]
+    after.chat("ann", "bad", at=6.5, id="later")
+    assert 600 == after.actions[-1].duration_s
+    after.chat("cem", "bad", at=7, id="third")
+    assert {"enforce": 1, "budget": 1} == after.hits("bad")
+    for user in ("max", "hanna"):
+        after.chat(user, "bad", at=8, id=f"n{user}")
+    assert 2 == after.hits("bad")["exempt"]
+    after.expire(100)
+    assert ("release", ("e3",), START + 32) == (after.actions[-1].kind, after.actions[-1].events, after.actions[-1].at)
+
+
 def test_controls_without_meaning_for_the_engine() -> None:
     """A control record that changes nothing here only moves time."""
     scene = Scene(EVERYTHING)
