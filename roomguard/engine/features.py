@@ -20,8 +20,8 @@ from math import ceil, inf
 import attrs
 
 from roomguard.engine import windows
+from roomguard.engine.nesting import Block
 from roomguard.engine.rules.language import (
-    Condition,
     Kind,
     RuleError,
     Scope,
@@ -29,6 +29,7 @@ from roomguard.engine.rules.language import (
     compile_condition,
     compile_number,
 )
+from roomguard.engine.rules.operands import Operand, split
 from roomguard.engine.settings import CapSettings, FeatureSettings, LimitSettings
 from roomguard.engine.text.facts import Facts
 
@@ -72,7 +73,9 @@ BASE: tuple[Entry, ...] = (
     _entry("room_users", Kind.NUMBER, "len(room.users)", "users", "users remembered in this room"),
     _entry("viewers", Kind.NUMBER, "room.viewers", "users", "the edge's latest count of viewers", nullable=True),
     _entry("restricted", Kind.BOOL, "(room.restricted_until > now)", "", "a restriction of the room is in force"),
-    _entry("raid_expected", Kind.BOOL, "(room.raid_until > now)", "", "a host has announced a wave"),
+    _entry("raid_expected", Kind.BOOL, "room.expects_raid(now)", "", "a wave was announced, and is no larger so far"),
+    _entry("mode", Kind.TEXT, "room.stance.mode", "", "the room's mode: calm, elevated or raid"),
+    _entry("cohort", Kind.BOOL, "(user.first >= room.stance.wave_since)", "", "the user is of the wave behind the mode"),
     _who("role", Kind.TEXT, "", "viewer, subscriber, vip, moderator or host"),
     _who("account_age_s", Kind.NUMBER, "seconds", "age of the account on the platform"),
     _who("follower", Kind.BOOL, "", "the user follows the host"),
@@ -109,14 +112,14 @@ def fact_entries() -> Iterator[Entry]:
         yield _entry(name, kind, f"f.{name}", "", "", nullable=nullable, events=("chat",))
 
 
-_KEYED = {
-    "text": "(f.skeleton or None)",
-    "near": "(f.near_skeleton or None)",
-    "domain": "(f.domains[0] if f.domains else None)",
-    "device": _WHO.format("who.device"),
-    "net": _WHO.format("who.net"),
+_KEYED: Mapping[str, tuple[str, str]] = {
+    "text": ("f.skeleton", "f.skeleton"),
+    "near": ("f.near_skeleton", "f.near_skeleton"),
+    "domain": ("f.domains", "f.domains[0]"),
+    "device": ("(who := ev.who) is not None and (device := who.device) is not None", "device"),
+    "net": ("(who := ev.who) is not None and (net := who.net) is not None", "net"),
 }
-"""Source of the key of windows kept for something else than a user or the room."""
+"""Source of whether there is a key for windows kept for something else than a user or the room, and of the key."""
 _CHAT_ONLY = {"text", "near", "domain", "user_text", "user_near"}
 _OF_CHAT = {"text", "near", "domain"}
 SHORTEST_WINDOW_S = 0.001
@@ -127,7 +130,9 @@ MOST_COPIES = 32
 """Messages of one user among which the same text is counted."""
 _TOLERANCE_S = 1e-6
 """What rounding may do to the times a gcra limit adds up; room time itself is known to a quarter of a microsecond."""
-_DISTINCT_OF = {"user": "ev.user", **_KEYED}
+_OPENING = Operand("room.opening", ())
+"""A gift that opens a streak or stands alone: what re-sends itself is one gift, not many."""
+_DISTINCT_OF = {"user": ("", "ev.user"), **_KEYED}
 ROOM_WINDOWS: Mapping[str, windows.WindowClass] = {
     "count": windows.Count,
     "rate": windows.Count,
@@ -163,8 +168,8 @@ class Stream:
     shape: str
     """times | pairs | number | moment for a user; the kind of window for a room, members for that of a cluster."""
     keyed: bool
-    updates: dict[str, list[str]]
-    """Event kind to lines of source."""
+    updates: dict[str, Block]
+    """Event kind to the source that counts it."""
 
 
 @attrs.define
@@ -198,6 +203,10 @@ def _stream_name(*parts: object) -> str:
     return "s_" + hashlib.blake2b(repr(parts).encode(), digest_size=5).hexdigest()
 
 
+def _operands(guards: Iterable[str]) -> tuple[Operand, ...]:
+    return tuple(Operand(guard, ()) for guard in guards)
+
+
 def parse_rate(text: str) -> tuple[float, float]:
     """(count, seconds) of "8/10s", "300/5m", "1/h" or "20/75". Raises RuleError."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -212,11 +221,6 @@ def parse_rate(text: str) -> tuple[float, float]:
     if not tail or not (0 < count < inf) or not (0 < seconds < inf):
         raise RuleError(f'{text!r} is no rate; write COUNT/WINDOW such as "8/10s" or "300/5m"')
     return count, seconds
-
-
-def _opening(lines: list[str]) -> list[str]:
-    """Lines for a gift that opens a streak or stands alone: what re-sends itself is one gift, not many."""
-    return ["if room.opening:", *(f"    {line}" for line in lines)]
 
 
 @attrs.define
@@ -288,7 +292,7 @@ class Catalogue:
             raise RuleError('kind = "age" goes with key = "user"')
         stream = self._stream(("age", settings.events, settings.where), "user", inf, 1, "moment", keyed=False)
         line = f"if user.{stream.name} is None: user.{stream.name} = now"
-        self._fill(stream, settings, lambda _scope: [line])
+        self._fill(stream, settings, lambda _scope: Block((), (line,)))
         code = f"(now - user.{stream.name} if user.{stream.name} is not None else None)"
         self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable=True, windowed=True))
 
@@ -339,10 +343,10 @@ class Catalogue:
         identity = ("pairs", settings.key, settings.events, settings.where)
         stream = self._stream(identity, "user", settings.window_s, MOST_COPIES, "pairs", keyed=False)
 
-        def update(_scope: Scope) -> list[str]:
+        def update(_scope: Scope) -> Block:
             slot = f"user.{stream.name}"
             pushed = f"push_pair({slot}, now, {key}, now - HORIZON_{stream.name}, CAP_{stream.name})"
-            return [f"if {key}: {slot} = {pushed} if {slot} else (now, {key})"]
+            return Block((Operand(key, ()),), (f"{slot} = {pushed} if {slot} else (now, {key})",))
 
         self._fill(stream, settings, update)
         code = f"(same(user.{stream.name}, {key}, now - {settings.window_s!r}) if {key} else None)"
@@ -350,13 +354,14 @@ class Catalogue:
         symbol = Symbol(name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True, ceiling=ceiling)
         self._add(name, settings, stream, symbol)
 
-    def _user_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> list[str]:
+    def _user_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> Block:
         slot = f"user.{stream.name}"
         if stream.shape == "times":
-            return [f"{slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name}) if {slot} else (now,)"]
+            line = f"{slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name}) if {slot} else (now,)"
+            return Block((), (line,))
         value, guards = self._carried(settings, scope)
         line = f"{slot} = push_pair({slot}, now, {value}, now - HORIZON_{stream.name}, CAP_{stream.name})"
-        return [f"if {' and '.join(guards)}: {line}"] if guards else [line]
+        return Block(_operands(guards), (line,))
 
     def _carried(self, settings: FeatureSettings, scope: Scope) -> tuple[str, tuple[str, ...]]:
         """Source of what an event adds to a sum or a distinct count."""
@@ -369,9 +374,8 @@ class Catalogue:
         source = _DISTINCT_OF.get(settings.of or "user")
         if source is None:
             raise RuleError(f"of must be one of {', '.join(_DISTINCT_OF)}")
-        if settings.of in ("", "user"):
-            return source, ()
-        return "what", (f"(what := {source}) is not None",)
+        guard, value = source
+        return value, (guard,) if guard else ()
 
     def _declare_room(self, name: str, settings: FeatureSettings) -> None:
         kind, keyed = settings.kind, settings.key != "room"
@@ -382,10 +386,10 @@ class Catalogue:
         cap = self.caps.distinct if kind == "distinct" else self.caps.room_window
         stream = self._stream(identity, "room", settings.window_s, cap, shape, keyed=keyed)
         self._fill(stream, settings, lambda scope: self._room_update(stream, settings, scope))
-        key = _KEYED.get(settings.key, "")
         scale = f" / {settings.window_s!r}" if kind == "rate" else ""
         if keyed:
-            code = f"(slots.{stream.name}.value(key, now){scale} if (key := {key}) is not None else None)"
+            given, key = _KEYED[settings.key]
+            code = f"(slots.{stream.name}.value({key}, now){scale} if {given} else None)"
         else:
             code = f"slots.{stream.name}.value(now){scale}"
         nullable = keyed or kind in ("ratio", "ewma", "zscore")
@@ -399,7 +403,7 @@ class Catalogue:
         symbol = Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True, ceiling=ceiling)
         self._add(name, settings, stream, symbol)
 
-    def _room_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> list[str]:
+    def _room_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> Block:
         target = f"slots.{stream.name}.hit"
         guards: tuple[str, ...] = ()
         if stream.shape == "members":
@@ -410,10 +414,10 @@ class Catalogue:
             value = compile_condition(settings.of, scope).true
         else:
             value = "None"
-        call = f"{target}(key, now, {value})" if stream.keyed else f"{target}(now, {value})"
-        if stream.keyed:
-            guards = (f"(key := {_KEYED[settings.key]}) is not None", *guards)
-        return [f"if {' and '.join(guards)}: {call}"] if guards else [call]
+        if not stream.keyed:
+            return Block(_operands(guards), (f"{target}(now, {value})",))
+        given, key = _KEYED[settings.key]
+        return Block(_operands((given, *guards)), (f"{target}({key}, now, {value})",))
 
     def _cause_source(self) -> str:
         """Source of the event a cluster holds against its user: none of those who are exempt by their role."""
@@ -421,18 +425,17 @@ class Catalogue:
             return "ev.id"
         return f'ev.id if (who := ev.who) is None or who.role not in {self.exempt_roles!r} else ""'
 
-    def _fill(self, stream: Stream, settings: FeatureSettings, lines: typing.Callable[[Scope], list[str]]) -> None:
+    def _fill(self, stream: Stream, settings: FeatureSettings, update: typing.Callable[[Scope], Block]) -> None:
         """Write the update source for each event kind, inside the feature's condition."""
         for event in settings.events:
             if event in stream.updates:
                 continue
             scope = self.plain_scope(event)
-            body = lines(scope)
-            if settings.where:
-                condition: Condition = compile_condition(settings.where, scope)
-                body = [f"if {condition.true}:", *(f"    {line}" for line in body)]
-            opening = event == "gift" and settings.kind not in ("sum", "distinct", "age")
-            stream.updates[event] = _opening(body) if opening else body
+            operands = split(settings.where, scope) if settings.where else ()
+            if event == "gift" and settings.kind not in ("sum", "distinct", "age"):
+                operands = (_OPENING, *operands)
+            block = update(scope)
+            stream.updates[event] = Block((*operands, *block.operands), block.lines)
 
     def _stream(
         self, identity: tuple[object, ...], place: typing.Literal["user", "room"], horizon: float, cap: int, shape: str,
@@ -516,16 +519,16 @@ class Catalogue:
         else:
             shape = "sum" if weighted else "count"
             stream = self._stream(("limit", name, settings), "room", seconds, cap, shape, keyed=keyed)
-        reading = self._limit_reading(stream, seconds)
+        reading = self._limit_reading(stream, seconds, _KEYED[settings.key][1] if keyed else "")
         for event in settings.events:
             if settings.weights.get(event) == 0:
                 continue
-            lines = self._limit_update(stream, settings, event, weighted=weighted)
-            stream.updates[event] = _opening(lines) if event == "gift" else lines
-        key = _KEYED.get(settings.key, "")
+            block = self._limit_update(stream, settings, event, weighted=weighted)
+            opening = (_OPENING,) if event == "gift" else ()
+            stream.updates[event] = Block((*opening, *block.operands), block.lines)
         code = f"({self._early(stream, count)}{reading} > {count!r})"
         if keyed:
-            code = f"({reading} > {count!r} if (key := {key}) is not None else None)"
+            code = f"({reading} > {count!r} if {_KEYED[settings.key][0]} else None)"
         symbol = Symbol(f"over({name})", Kind.BOOL, code, nullable=keyed, costly=True, windowed=True)
         self.limits[name] = Declared(name, symbol, stream, settings.events, seconds)
 
@@ -536,24 +539,26 @@ class Catalogue:
             return f"len(user.{stream.name}) > {count!r} and "
         return f"len(slots.{stream.name}.times) > {count!r} and " if stream.shape == "count" else ""
 
-    def _limit_reading(self, stream: Stream, seconds: float) -> str:
+    @staticmethod
+    def _limit_reading(stream: Stream, seconds: float, key: str) -> str:
         if stream.place == "room":
-            return f"slots.{stream.name}.value({'key, ' if stream.keyed else ''}now)"
+            return f"slots.{stream.name}.value({f'{key}, ' if key else ''}now)"
         function = "since" if stream.shape == "times" else "total"
         return f"{function}(user.{stream.name}, now - {seconds!r})"
 
-    def _limit_update(self, stream: Stream, settings: LimitSettings, event: str, *, weighted: bool) -> list[str]:
+    def _limit_update(self, stream: Stream, settings: LimitSettings, event: str, *, weighted: bool) -> Block:
         cost = self._cost(event, settings)
         if stream.place == "user":
             slot = f"user.{stream.name}"
             tail = f"now - HORIZON_{stream.name}, CAP_{stream.name})"
             if weighted:
-                return [f"{slot} = push_pair({slot}, now, {cost}, {tail}"]
-            return [f"{slot} = push({slot}, now, {tail} if {slot} else (now,)"]
+                return Block((), (f"{slot} = push_pair({slot}, now, {cost}, {tail}",))
+            return Block((), (f"{slot} = push({slot}, now, {tail} if {slot} else (now,)",))
         value = cost if weighted else "None"
         if not stream.keyed:
-            return [f"slots.{stream.name}.hit(now, {value})"]
-        return [f"if (key := {_KEYED[settings.key]}) is not None: slots.{stream.name}.hit(key, now, {value})"]
+            return Block((), (f"slots.{stream.name}.hit(now, {value})",))
+        given, key = _KEYED[settings.key]
+        return Block(_operands((given,)), (f"slots.{stream.name}.hit({key}, now, {value})",))
 
     def _gcra(self, name: str, settings: LimitSettings, count: float, seconds: float) -> None:
         if settings.key not in ("user", "room"):
@@ -565,7 +570,7 @@ class Catalogue:
         flag = f"o_{stream.name}"
         for event in settings.events:
             if settings.weights.get(event) == 0:
-                stream.updates[event] = [f"{flag} = False"]
+                stream.updates[event] = Block((), (f"{flag} = False",))
                 continue
             # Counted from the room's first event: sums of small numbers keep their digits, sums of Unix times do not.
             lines = [
@@ -574,14 +579,17 @@ class Catalogue:
                 f"{flag} = tat - at > {burst * interval + _TOLERANCE_S!r}",
                 f"if not {flag}: {slot} = tat",
             ]
-            stream.updates[event] = [f"{flag} = False", *_opening(lines)] if event == "gift" else lines
+            if event == "gift":
+                lines = [f"{flag} = False", f"if {_OPENING.true}:", *(f"    {line}" for line in lines)]
+            stream.updates[event] = Block((), tuple(lines))
         symbol = Symbol(f"over({name})", Kind.BOOL, flag, windowed=True)
         self.limits[name] = Declared(name, symbol, stream, settings.events, seconds)
 
     @staticmethod
-    def key_source(key: str) -> str:
-        """Source of the key of a keyed window."""
-        return _KEYED.get(key, "None")
+    def window_source(stream: Stream, key: str) -> str:
+        """Source of the window itself that stands behind a feature of the room, or None where there is no key."""
+        slot = f"slots.{stream.name}"
+        return f"{slot}.window_of({_KEYED[key][1]}) if {_KEYED[key][0]} else None" if stream.keyed else slot
 
     # --- what is used ------------------------------------------------------------------------------------------
 

@@ -34,7 +34,6 @@ from roomguard.engine.rules.language import (
     Condition,
     RuleError,
     Scope,
-    Symbol,
     compile_condition,
     nearest,
 )
@@ -48,6 +47,7 @@ from roomguard.engine.settings import (
     StrategySettings,
     TierSettings,
 )
+from roomguard.engine.steps import ARGUMENTS, StepWriter
 from roomguard.engine.text.analyser import Analyser
 from roomguard.engine.text.settings import WordSettings
 from roomguard.engine.variants import Variants, rebind
@@ -105,7 +105,8 @@ class Rule:
     """Event kind to the window of the users that a cluster decision hits."""
 
 
-StepFunction = Callable[..., "list[int] | None"]
+StepFunction = Callable[..., tuple[int, ...]]
+"""Brings the windows up to date and tells which rules hit, by index."""
 
 
 @attrs.frozen
@@ -365,7 +366,7 @@ class _Builder:
         for symbol, bound in scope.bounds.items():
             self.bounds[symbol] = max(bound, self.bounds.get(symbol, 0.0))
         self.movable.update(scope.movable)
-        head = f"def {name}(room, slots, user, subject, ev, f, fresh, now):"
+        head = f"def {name}{ARGUMENTS}:"
         source = f"{head}\n    return bool({condition.true})\n"
         function: Probe = self._namespace(f"<{table}>", source, {})[name]
         return function
@@ -570,7 +571,8 @@ class _Builder:
         thresholds = {**self.settings.thresholds, **(settings.thresholds if settings else {})}
         lines: list[str] = []
         for kind in JUDGED_KINDS:
-            lines += self._step_source(kind, compiled[kind], streams, thresholds)
+            asked = [(item.index, item.rule.name, item.rule.when) for item in compiled[kind]]
+            lines += StepWriter(kind, self.catalogue, thresholds).source(streams, asked)
             for item in compiled[kind]:
                 lines += self._probe_source(kind, item, thresholds)
         source = "\n".join(lines) + "\n"
@@ -611,27 +613,6 @@ class _Builder:
         mode = modes.get(rule.name, rule.mode)
         return Rule(index, rule.name, rule, mode, rule.reason or rule.name, windowed, probes, clusters)
 
-    def _step_source(
-        self, kind: str, items: list[_Compiled], streams: Mapping[str, Stream], thresholds: Mapping[str, float]
-    ) -> list[str]:
-        body: list[str] = []
-        for stream in streams.values():
-            body += [_placed(line, stream) for line in stream.updates.get(kind, ())]
-        scope = self._lazy_scope(kind, thresholds)
-        tests: list[str] = []
-        for item in items:
-            condition = compile_condition(item.rule.when, scope)
-            tests.append(f"if {condition.true}: hits = [{item.index}] if hits is None else [*hits, {item.index}]")
-        if not body and not tests:
-            return []
-        locals_ = [f"v_{i} = U" for i in range(len(scope.constants_used))]
-        head = [f"def step_{kind}(room, slots, user, subject, ev, f, fresh, now):"]
-        return [*head, *_indent([*body, *locals_, "hits = None", *tests, "return hits"])]
-
-    def _lazy_scope(self, kind: str, thresholds: Mapping[str, float]) -> _LazyScope:
-        plain = self.catalogue.rule_scope(kind, thresholds)
-        return _LazyScope(plain.symbols, self.constants, thresholds, plain.limits, by_name=True)
-
     def _probe_source(self, kind: str, item: _Compiled, thresholds: Mapping[str, float]) -> list[str]:
         """A function that tells truth, falsehood and the values behind them; and for clusters the users meant."""
         scope = self.catalogue.rule_scope(kind, thresholds)
@@ -639,46 +620,19 @@ class _Builder:
         condition = compile_condition(item.rule.when, scope)
         symbols = {**scope.symbols, **{symbol.name: symbol for symbol in scope.limits.values()}}
         values = ", ".join(f"{name!r}: {symbols[name].code}" for name in condition.symbols)
-        arguments = "(room, slots, user, subject, ev, f, fresh, now)"
         # Gcra flags exist only inside the step; what it saw is what the room's level says just after it.
         flags = sorted({symbols[name].code for name in condition.symbols if symbols[name].code.startswith("o_")})
-        lines = [f"def probe_{kind}_{item.index}{arguments}:"]
+        lines = [f"def probe_{kind}_{item.index}{ARGUMENTS}:"]
         lines += _indent([f"{flag} = True" for flag in flags])
         lines += _indent([f"return bool({condition.true}), bool({condition.false}), {{{values}}}"])
         if item.rule.cluster:
             feature = self.catalogue.declared[item.rule.cluster]
-            slot = f"slots.{feature.stream.name}"
-            key = self.catalogue.key_source(self.settings.features[item.rule.cluster].key)
-            found = f"{slot}.window_of({key})" if feature.stream.keyed else slot
-            lines += [f"def cluster_{kind}_{item.index}{arguments}:", f"    return {found}"]
+            found = self.catalogue.window_source(feature.stream, self.settings.features[item.rule.cluster].key)
+            lines += [f"def cluster_{kind}_{item.index}{ARGUMENTS}:", f"    return {found}"]
         return lines
 
 
 _HELPERS = ("since", "push", "push_pair", "same", "total", "different", "mean_gap", "regularity", "share")
-
-
-@attrs.define
-class _LazyScope(Scope):
-    """A scope whose costly symbols live in a local variable once computed."""
-
-    constants_used: dict[str, int] = attrs.field(factory=dict)
-
-    def __attrs_post_init__(self) -> None:
-        """Give every costly symbol a local variable when it is first named."""
-        self.reference = self._reference
-
-    def _reference(self, symbol: Symbol) -> tuple[str, str]:
-        if not symbol.costly:
-            return symbol.code, symbol.code
-        number = self.constants_used.setdefault(symbol.name, len(self.constants_used))
-        local = f"v_{number}"
-        return f"({local} if {local} is not U else ({local} := {symbol.code}))", local
-
-
-def _placed(line: str, stream: Stream) -> str:
-    """A line of an update with the stream's horizon and cap, which only the last feature and rule have settled."""
-    line = line.replace(f"HORIZON_{stream.name}", repr(stream.horizon))
-    return line.replace(f"CAP_{stream.name}", str(stream.cap))
 
 
 def _indent(lines: list[str]) -> list[str]:

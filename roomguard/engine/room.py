@@ -163,7 +163,7 @@ class RoomGuard:
             return ALLOW
         facts = self._facts(text, event.emotes) if event.emotes else self._facts(text)
         hits = step(self, self.slots, user, name, event, facts, 0, now)
-        if hits is None:
+        if not hits:
             return ALLOW
         return decide(self, Case("chat", event, user, name, facts, 0, now), hits)
 
@@ -191,7 +191,7 @@ class RoomGuard:
         if step is None:
             return ALLOW
         hits = step(self, self.slots, user, subject, event, None, fresh, now)
-        if hits is None:
+        if not hits:
             return ALLOW
         return decide(self, Case(kind, event, user, subject, None, fresh, now), hits)
 

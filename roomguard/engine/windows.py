@@ -456,7 +456,7 @@ class Keyed:
 
     Most keys are seen once: the first event of a key is kept as a bare (time, value), and becomes a window with the
     second (a quarter of the cost and of the memory). Expired keys leave two at a time as new ones come, so no step pays
-    for many. What fades instead of running out (averages) counts as expired, and is unknown again, after `FADED` windows.
+    for many. What fades instead of running out (averages) is expired, and unknown again, after `FADED` windows.
     """
 
     __slots__ = ("cap", "entries", "evicted", "factory", "fades", "life", "oldest", "ones", "texts", "window")

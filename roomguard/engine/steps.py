@@ -1,0 +1,132 @@
+"""The source of a step: what one event of a kind does to the windows, then which rules it hits.
+
+A stranger should be able to read it from top to bottom (`Strategy.source` holds it). First the windows are brought up
+to date, the current event included; then the rules are asked. In both parts conditions are nested by what they share
+and asked in the order of what they tell for their cost: first what an ordinary event fails, then what is cheap, then
+what has to be read out of windows, and that at most once, into a local variable named after the feature.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+
+from roomguard.engine.features import Catalogue, Stream
+from roomguard.engine.nesting import CHEAP, UNLIKELY, Block, nested
+from roomguard.engine.rules.language import THRESHOLD, Kind, Scope, Symbol
+from roomguard.engine.rules.operands import Operand, split
+
+ARGUMENTS = "(room, slots, user, subject, ev, f, fresh, now)"
+"""What generated functions take; `fresh` is the number of new gifts, `f` the facts of a text or None."""
+_FETCHED, _WINDOWED = CHEAP + 1, CHEAP + 2
+_ORDINARY = {"length": 30, "letters": 25, "words": 5, "distinct_words": 5, "symbols": 1, "longest_run": 1}
+"""The counts of an ordinary message; of everything else it has nothing."""
+_NOTHING: Mapping[Kind, object] = {Kind.NUMBER: 0, Kind.BOOL: False, Kind.TEXT: "", Kind.TEXTS: ()}
+
+
+@attrs.define
+class LazyScope(Scope):
+    """A scope whose costly symbols live in a local variable once computed."""
+
+    locals: dict[str, tuple[str, str]] = attrs.field(factory=dict)
+    """Symbol to (local variable, source that fills it when it is first needed)."""
+
+    def __attrs_post_init__(self) -> None:
+        """Give every costly symbol a local variable when it is first named."""
+        self.reference = self._reference
+
+    def _reference(self, symbol: Symbol) -> tuple[str, str]:
+        if not symbol.costly:
+            return symbol.code, symbol.code
+        if symbol.name not in self.locals:
+            local = "v_" + re.sub(r"\W", "_", symbol.name)
+            if any(local == taken for taken, _ in self.locals.values()):
+                local = f"{local}_{len(self.locals)}"
+            self.locals[symbol.name] = local, f"({local} if {local} is not U else ({local} := {symbol.code}))"
+        local, filled = self.locals[symbol.name]
+        return filled, local
+
+
+@attrs.define
+class StepWriter:
+    """Writes the step of one event kind under the thresholds of one strategy."""
+
+    kind: str
+    catalogue: Catalogue
+    thresholds: Mapping[str, float]
+    scope: LazyScope = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Name everything that rules on this kind may name."""
+        plain = self.catalogue.rule_scope(self.kind, self.thresholds)
+        symbols, constants = plain.symbols, self.catalogue.constants
+        self.scope = LazyScope(symbols, constants, self.thresholds, plain.limits, by_name=True)
+
+    def source(self, streams: Mapping[str, Stream], rules: Iterable[tuple[int, str, str]]) -> list[str]:
+        """The lines of the step's function; none where there is nothing to do. `rules` are (index, name, condition)."""
+        updates = [_placed(block, stream) for stream, block in self._updates(streams)]
+        hits = [Block(split(when, self.scope), (f"hits += ({index},)  # {name!r}",)) for index, name, when in rules]
+        if not updates and not hits:
+            return []
+        body = ["# Windows", *nested(updates, self._rank)] if updates else []
+        if hits:
+            tests, locals_ = self._with_locals(nested(hits, self._rank))
+            body += ["# Rules", *([f"{' = '.join(locals_)} = U"] if locals_ else []), "hits = ()", *tests]
+        body.append("return hits" if hits else "return ()")
+        return [f"def step_{self.kind}{ARGUMENTS}:", *(f"    {line}" for line in body)]
+
+    def _updates(self, streams: Mapping[str, Stream]) -> Iterable[tuple[Stream, Block]]:
+        """What counts this kind, each with a comment that says for which features and limits."""
+        readers: dict[str, list[str]] = {}
+        for feature in (*self.catalogue.declared.values(), *self.catalogue.limits.values()):
+            readers.setdefault(feature.stream.name, []).append(feature.symbol.name)
+        for name, reading in readers.items():
+            if name in streams and (block := streams[name].updates.get(self.kind)) is not None:
+                comment = f"# {', '.join(map(ascii, dict.fromkeys(reading)))}".replace("'", "")
+                yield streams[name], Block(block.operands, (comment, *block.lines))
+
+    def _with_locals(self, lines: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The lines without the local variables that are needed only once, and the names of the others."""
+        source = "\n".join(lines)
+        kept: list[str] = []
+        for name, (local, filled) in self.scope.locals.items():
+            if source.count(filled) == 1 and len(re.findall(rf"\b{local}\b", source)) == filled.count(local):
+                symbol = self.scope.symbols.get(name) or next(s for s in self.scope.limits.values() if s.name == name)
+                source = source.replace(filled, symbol.code)
+            elif local in source:
+                kept.append(local)
+        return source.split("\n"), kept
+
+    def _rank(self, operand: Operand) -> int:
+        """How soon to ask an operand: see `engine.nesting`."""
+        symbols = [symbol for name in operand.symbols if (symbol := self._symbol(name)) is not None]
+        if symbols and all(symbol.ceiling and symbol.ceiling in operand.true for symbol in symbols):
+            return UNLIKELY  # settled by the length of a tuple: most users have sent less than any rule asks for
+        if any(symbol.windowed for symbol in symbols):
+            return _WINDOWED
+        if any(symbol.costly for symbol in symbols):
+            return _FETCHED
+        if symbols and all(symbol.code.startswith("f.") for symbol in symbols):
+            return CHEAP if self._usual(operand.true) else UNLIKELY
+        return CHEAP
+
+    def _symbol(self, name: str) -> Symbol | None:
+        return self.scope.symbols.get(name) or next((s for s in self.scope.limits.values() if s.name == name), None)
+
+    def _usual(self, source: str) -> bool:
+        """Whether a condition about a text holds for an ordinary one."""
+        facts = {name: _ORDINARY.get(name, _NOTHING[symbol.kind]) for name, symbol in self.scope.symbols.items()}
+        names: dict[str, Any] = {THRESHOLD + name: value for name, value in self.thresholds.items()}
+        names |= self.catalogue.constants
+        names |= {"__builtins__": {"len": len, "min": min, "max": max, "abs": abs}, "f": SimpleNamespace(**facts)}
+        return bool(eval(source, names))  # noqa: S307 - our own source, whitelisted node by node
+
+
+def _placed(block: Block, stream: Stream) -> Block:
+    """An update with the stream's horizon and cap, which only the last feature and rule have settled."""
+    horizon, cap = (f"HORIZON_{stream.name}", repr(stream.horizon)), (f"CAP_{stream.name}", str(stream.cap))
+    return Block(block.operands, tuple(line.replace(*horizon).replace(*cap) for line in block.lines))
