@@ -100,6 +100,7 @@ class Journal:
             undo.callback(self._mark.close)
             self._db, self._state = _open(path, self._mark.read())
             undo.callback(self._db.close)
+            _fold_long_log(self._db, path)
             self.reader = JournalReader(path)
             undo.pop_all()
         self._reserve = Reserve(folder / "reserve", settings.reserve_bytes)
@@ -355,6 +356,22 @@ def _open(path: Path, acknowledged: int) -> tuple[sqlite3.Connection, State]:
     except BaseException:
         db.close()
         raise
+
+
+def _fold_long_log(db: sqlite3.Connection, path: Path) -> None:
+    """Fold what earlier runs left in the log: a process that is killed again and again never lives to do it.
+
+    Raises:
+        JournalError: the disk failed; a full one is no reason not to start.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or log.stat().st_size <= _CHECKPOINT_BYTES:
+        return
+    try:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
+            raise JournalError(f"the log of {path.name} cannot be folded into it: {error}") from error
 
 
 def _offsets_of(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, int]:

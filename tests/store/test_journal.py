@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -365,6 +366,24 @@ class TestOpening:
         journal.append([draft(action(number)) for number in range(first, first + 3)], NOW, {"audit": 1})
         journal.save_snapshots({"r": b"data"}, NOW)
         journal.close()
+
+
+def test_a_long_log_is_folded_at_the_start(tmp_path: Path) -> None:
+    """What runs that were killed left in the log goes into the file: it must not grow from crash to crash."""
+    killed, after = tmp_path / "killed", tmp_path / "after"
+    running = Journal(settings(killed))
+    for begin in range(0, 3_000, 500):
+        running._unsynced = 0  # as if each batch had been a run of its own
+        write(running, *(action(begin + number, message="x" * 2_000) for number in range(500)))
+    shutil.copytree(killed, after)
+    running.close()
+    log = after / "journal.db-wal"
+    assert log.stat().st_size > 4 * 2**20
+    journal = Journal(settings(after))
+
+    assert log.stat().st_size == 0
+    assert offsets(journal, limit=9_000) == list(range(1, 3_001))
+    journal.close()
 
 
 def test_a_lock_by_another_program_is_no_failure(journal: Journal, tmp_path: Path) -> None:
