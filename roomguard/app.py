@@ -54,6 +54,7 @@ from roomguard.runtime.quietlog import QuietLog
 from roomguard.runtime.recorder import Recorder
 from roomguard.runtime.reload import Reloader
 from roomguard.runtime.rooms import Rooms
+from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.store.journal import Journal
 from roomguard.store.settings import BusSettings
 from roomguard.wire import encode_line, encode_welcome
@@ -138,7 +139,7 @@ class App:
             ):
                 async with _running_recorder(self._record) as recorder, self._running_rooms(bus, recorder) as rooms:
                     house = self._build(bus, rooms, recorder)
-                    async with _listening(house, drain_s) as addresses:
+                    async with _listening(house, self._settings.listen) as addresses:
                         await self._open_house(house, around, addresses)
                         await self._stop.wait()
                         log.warning("stopping: %s", self._why)
@@ -318,12 +319,13 @@ async def _running_recorder(path: Path | None) -> AsyncIterator[Recorder | None]
 
 
 @asynccontextmanager
-async def _listening(house: House, drain_s: float) -> AsyncIterator[list[tuple[str, int]]]:
+async def _listening(house: House, settings: ListenSettings) -> AsyncIterator[list[tuple[str, int]]]:
     """The listener at work. On the way out edges are drained; with a failed journal there is nothing to wait for."""
     async with trio.open_nursery() as nursery:
         yield await nursery.start(house.listener.serve)
         await house.listener.stop_accepting()
-        await house.edges.drain(0.0 if house.bus.failed is not None else drain_s * EDGES_SHARE)
+        await house.edges.drain(0.0 if house.bus.failed is not None else settings.drain_s * EDGES_SHARE)
+        await house.consumers.drain(settings.close_s)
         nursery.cancel_scope.cancel()
 
 

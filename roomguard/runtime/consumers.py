@@ -21,7 +21,7 @@ from roomguard.store.settings import BusSettings
 from roomguard.wire import decode_consumer, encode_error, split_actions
 
 _PAGE_ACTIONS = 500
-_POLICY, _REPLACED = 1008, 4409
+_POLICY, _RESTART, _REPLACED = 1008, 1012, 4409
 
 
 @attrs.frozen
@@ -64,6 +64,7 @@ class ConsumerDesk:
         self._settings = settings
         self._welcome = welcome
         self._feeds: dict[_Feed, None] = {}
+        self._empty = trio.Event()
         self._named: dict[str, _Feed] = {}
         self._counters = _Counters()
 
@@ -88,8 +89,19 @@ class ConsumerDesk:
             await feed.run()
         finally:
             del self._feeds[feed]
+            if not self._feeds:
+                self._empty.set()
             if wish.consumer is not None and self._named.get(wish.consumer) is feed:
                 del self._named[wish.consumer]
+
+    async def drain(self, within_s: float) -> None:
+        """Stop: close every consumer with 1012; one that does not answer within `within_s` seconds is left alone."""
+        self._empty = trio.Event()
+        for feed in list(self._feeds):
+            feed.leave(_RESTART, "restart")
+        if self._feeds:
+            with trio.move_on_after(within_s):
+                await self._empty.wait()
 
     def statistics(self) -> ConsumerStatistics:
         """What was served, and how many are connected."""
@@ -116,7 +128,8 @@ class ConsumerDesk:
             return
         older = self._named.get(name)
         if older is not None:
-            older.replaced.set()
+            self._counters.replaced += 1
+            older.leave(_REPLACED, "a newer connection has this consumer name")
         self._named[name] = feed
 
 
@@ -133,7 +146,8 @@ class _Feed:
         start: int,
     ) -> None:
         self.wish = wish
-        self.replaced = trio.Event()
+        self._leaving = trio.Event()
+        self._last_words = (_RESTART, "")
         self._bus = bus
         self._settings = settings
         self._counters = counters
@@ -141,6 +155,12 @@ class _Feed:
         self._cursor = start
         self._acked = start
         self._sending = trio.Lock()
+
+    def leave(self, code: int, reason: str) -> None:
+        """Close soon; the first reason stands."""
+        if not self._leaving.is_set():
+            self._last_words = (code, reason)
+            self._leaving.set()
 
     async def run(self) -> None:
         """Give and take until the connection ends."""
@@ -205,7 +225,7 @@ class _Feed:
     def _take_ack(self, offset: int) -> None:
         if offset > self._cursor:
             raise FrameError("bad_ack", f"offset: {offset} was not sent yet")
-        if offset <= self._acked or self.replaced.is_set():
+        if offset <= self._acked or self._leaving.is_set():
             return
         self._acked = offset
         self._counters.acks += 1
@@ -213,10 +233,9 @@ class _Feed:
             self._bus.remember(self.wish.consumer, offset)
 
     async def _make_way(self) -> None:
-        await self.replaced.wait()
-        self._counters.replaced += 1
+        await self._leaving.wait()
         async with self._sending:  # a close between two frames, never inside one
-            await self._connection.aclose(_REPLACED, "a newer connection has this consumer name")
+            await self._connection.aclose(*self._last_words)
 
 
 async def _refuse(connection: Connection, error: RemoteError) -> None:

@@ -275,6 +275,19 @@ async def test_newest_connection_of_a_name_wins(office: Office, autojump_clock: 
     assert office.desk.statistics().connections == 0
 
 
+async def test_drain(office: Office, autojump_clock: object) -> None:
+    """A planned end closes everybody with 1012, and waits for one that is in the middle of a frame only so long."""
+    stuck, quick = await office.connect(), await office.connect(consumer="audit")
+    stuck.stop_reading()
+    await office.publish(1)
+    began = trio.current_time()
+    await office.desk.drain(2.0)
+
+    assert trio.current_time() - began == 2.0
+    assert (quick.closed, quick.offsets) == ((1012, "restart"), [1])
+    assert office.desk.statistics().connections == 1
+
+
 async def test_slow_reader_reads_on_from_disk(office: Office, autojump_clock: object) -> None:
     """One that falls behind the queue in memory misses nothing: it goes on from the disk."""
     consumer = await office.connect()
