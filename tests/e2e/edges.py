@@ -230,6 +230,7 @@ class Consumer:
         self.connections = 0
         self.actions: list[Record] = []
         self.errors: list[Record] = []
+        self.closed_with: list[int | None] = []
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -251,8 +252,11 @@ class Consumer:
         while True:
             try:
                 async with connect(f"{self.url}&after={self.offset}", **self.options) as socket:
-                    async for message in socket:
-                        await self._take(socket, json.loads(message))
+                    try:
+                        async for message in socket:
+                            await self._take(socket, json.loads(message))
+                    finally:
+                        self.closed_with.append(socket.close_code)
             except (OSError, WebSocketException, EOFError):
                 pass
             await asyncio.sleep(AGAIN_S)

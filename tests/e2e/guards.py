@@ -66,7 +66,9 @@ class Guard:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         found = re.match(r"roomguard edge=(wss?://[^ ]+:(\d+)) admin=([^ ]+) config=(\w+) ", line)
-        assert found, f"serve said {line!r}\n{self.log()[-3_000:]}"
+        if not found:
+            self.end(signal.SIGKILL)
+            raise AssertionError(f"serve said {line!r}\n{self.log()[-3_000:]}")
         self.url, self.port, self.admin, self.version = found[1], int(found[2]), found[3], found[4]
 
     @property
