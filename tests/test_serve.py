@@ -225,6 +225,41 @@ def test_pause_by_signal(config: Path) -> None:
         assert edge.acted()["user"] == "caught"
 
 
+def test_pause_by_command(config: Path) -> None:
+    """`pause`, `status` and `resume` say what is and what changed; a token in the way is asked for."""
+    with guard(config, "--set", "admin.tokens=['secret']") as running:
+        known = ("--admin", running.admin, "--token", "secret")
+        assert "wants a token" in run("status", "--admin", running.admin).stderr
+        assert run("pause", *known).stdout == "enforcing is paused\n"
+        assert run("pause", *known).stdout == "enforcing was paused already\n"
+        assert "ready; mode shadow, paused; configuration " in run("status", *known).stdout
+        assert run("resume", *known).stdout == "enforcing again\n"
+        assert json.loads(run("status", "--json", *known).stdout)["paused"] is False
+
+
+def test_metrics(config: Path) -> None:
+    """The page has a line for each part of the house, with labels a rule can be found by."""
+    with guard(config) as running, Edge(running) as edge:
+        edge.say(5)
+        edge.acted()
+        with urllib.request.urlopen(f"{running.admin}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
+
+    for line in (
+        'roomguard_engine_decisions_total{outcome="enforce",rule="many"} 1.0',
+        'roomguard_engine_actions_total{action="mute",rule="many"} 1.0',
+        'roomguard_rooms_events_total{kind="chat"} 5.0',
+        "roomguard_bus_published_total 1.0",
+        "roomguard_edges_connections 1.0",
+        "roomguard_reload_last_ok 1.0",
+        "roomguard_process_ready 1.0",
+        "roomguard_process_paused 0.0",
+    ):
+        assert line in page
+    for part in ("supervisor", "sessions", "consumers", "listener", "delivery", "loop_lag", "admin"):
+        assert f"roomguard_{part}_" in page
+
+
 def test_reload(config: Path) -> None:
     """A changed file is put in force without asking; a wrong one is refused with its lines, the old one stays."""
     with guard(config) as running, Edge(running) as edge:
