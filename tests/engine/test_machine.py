@@ -63,7 +63,9 @@ class Model:
     def expire(self, now: float) -> None:
         due = [hold for hold in self.holds if hold[0] <= now]
         self.holds = [hold for hold in self.holds if hold[0] > now]
-        self.actions += [("release", user, event) for _, user, event in sorted(due)]
+        self.actions += [
+            ("release", user, event) for _, user, event in sorted(due, key=lambda hold: (hold[0], hold[2]))
+        ]
 
     def crowd(self, now: float) -> None:
         if 2 < len({user for at, user in self.present if at > now - 15}) <= 4:
