@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from roomguard.engine import jitter, modes
 from roomguard.engine.outcome import ALLOW, Alert, Outcome, Verdict
 from roomguard.engine.penalties import Penalty
-from roomguard.engine.program import Rule, Step
+from roomguard.engine.program import Rule, Step, Tier
+from roomguard.engine.tiers import excused, softened, tier_of
 from roomguard.model.actions import INVERSES, Action, ActionKind, action_id
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ MAX_RESTRICT_S = 3_600.0
 """No restriction set by a rule lasts longer."""
 _RANK = {"kick": 4, "mute": 3, "delete": 2, "warn": 1, "hold": 0}
 _NEEDLESS = {"kick": ("mute", "warn", "hold"), "mute": ("warn", "hold"), "delete": ("hold",)}
+_NOTICED = ("mute", "kick", "delete", "restrict")
+"""What an audience may be told of."""
 _MODES = ("slow", "followers", "known_users", "closed")
 """Restrictions, the mildest first."""
 
@@ -45,6 +49,10 @@ class Case:
     now: float
     evidence: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     """Of each rule asked so far: a cluster's actions share it."""
+    tiers: dict[str, Tier | None] = attrs.field(factory=dict)
+    """Of each user asked for so far."""
+    alarms: list[Rule] = attrs.field(factory=list)
+    """Rules in force that hit, whatever became of it: what a room's mode looks at."""
 
     def arguments(self, room: RoomGuard) -> tuple[Any, ...]:
         """The arguments of steps, probes and members."""
@@ -62,25 +70,64 @@ class Proposal:
 
 def decide(room: RoomGuard, case: Case, hits: Sequence[int]) -> Outcome:
     """What a room does about the rules that hit."""
-    rules = [room.strategy.rules[index] for index in hits]
+    strategy = room.stance.judging(room, case.user)
+    rules = [rule for index in hits if (rule := strategy.rules[index]).mode != "off"]
     if len(rules) > 1:
         rules.sort(key=lambda rule: rule.name)
     if is_exempt(room, case.subject, None if case.kind == "report" else case.event.who):
         for rule in rules:
             room.tally.hits[rule.name, "exempt"] += 1
         return ALLOW
+    if room.program.tiers or room.program.hype is not None:
+        rules = excused(room, case, rules, strategy)
+    if case.kind == "chat" and case.event.lang and case.event.lang != room.lang:
+        room.stance.speaks(case.subject, case.event.lang)
     alerts: list[Alert] = []
     enforced = [rule for rule in rules if _enforced(room, case, rule, alerts)]
-    if not enforced:
-        return Outcome(alerts=tuple(alerts)) if alerts else ALLOW
+    chosen, actions = _enforce(room, case, enforced, alerts) if enforced else ([], [])
+    if case.alarms:
+        actions += modes.note(room, case, case.alarms, alerts)
+        _tie(room, case, actions)
+    room.set_deadline()
+    if not actions and not alerts and not chosen:
+        return ALLOW
+    for action in actions:
+        room.tally.actions[action.rule, action.kind] += 1
+    return Outcome(_verdict(chosen), tuple(_noticed(room, case, actions)), tuple(alerts))
+
+
+def _enforce(
+    room: RoomGuard, case: Case, enforced: Sequence[Rule], alerts: list[Alert]
+) -> tuple[list[Proposal], list[Action]]:
+    """What is done to the user at hand, and all that is sent for it."""
     others = _others(room, case, enforced, alerts)
     chosen, actions = _act(room, case, case.subject, [(rule, _own(room, case, rule)) for rule in enforced])
     for user, found in others.items():
         actions += _act(room, case, user, found)[1]
     actions += _restrict(room, case, enforced)
+    return chosen, actions
+
+
+def _tie(room: RoomGuard, case: Case, actions: Iterable[Action]) -> None:
+    """A restriction by a rule that asks for a mode ends with the mode."""
+    raising = {rule.name for rule in case.alarms if rule.settings.raises}
+    wave = room.stance.wave
     for action in actions:
-        room.tally.actions[action.rule, action.kind] += 1
-    return Outcome(_verdict(chosen), tuple(actions), tuple(alerts))
+        if wave is not None and wave.level and action.kind == "restrict" and action.rule in raising:
+            wave.restriction = action.id
+
+
+def _noticed(room: RoomGuard, case: Case, actions: list[Action]) -> list[Action]:
+    """The actions, one of them marked as fit for a notice to all, if it is time for one."""
+    notice_s = room.program.settings.notice_s
+    if not notice_s or case.now < room.stance.notice_from:
+        return actions
+    for index, action in enumerate(actions):
+        if action.kind in _NOTICED:
+            room.stance.notice_from = case.now + notice_s
+            actions[index] = attrs.evolve(action, public=True)
+            break
+    return actions
 
 
 def is_exempt(room: RoomGuard, user: str, who: Any) -> bool:
@@ -95,6 +142,12 @@ def is_exempt(room: RoomGuard, user: str, who: Any) -> bool:
 def _enforced(room: RoomGuard, case: Case, rule: Rule, alerts: list[Alert]) -> bool:
     """Whether a hit of the rule acts; every other outcome is counted by its name."""
     outcome = _outcome(room, case, rule)
+    if (
+        rule.mode == "enforce"
+        and outcome not in ("grace", "rollout")
+        and (rule.settings.strike or rule.settings.raises)
+    ):
+        case.alarms.append(rule)
     if outcome == "enforce" and not _spend(room, rule, case.now, alerts):
         outcome = "budget"
     room.tally.hits[rule.name, outcome] += 1
@@ -126,10 +179,11 @@ def _has_work(room: RoomGuard, case: Case, rule: Rule) -> bool:
 
 def _is_new(room: RoomGuard, case: Case, user: str, kind: str) -> bool:
     """Whether an action of a kind would change anything for a user."""
-    if kind == "mute":
-        return room.penalties.mute_of(user, case.now) is None
-    if kind == "kick":
-        return room.penalties.kick_of(user, case.now) is None
+    pending = room.stance.pending
+    if pending is not None and (user, kind) in pending:
+        return False
+    if kind in ("mute", "kick"):
+        return not room.holds_down(user, kind, case.now)
     if kind == "hold":
         return case.kind == "chat" and user == case.subject  # what others wrote is out already
     return case.kind == "chat" if kind == "delete" else kind == "warn"
@@ -176,7 +230,12 @@ def _steps(room: RoomGuard, case: Case, user: str, rule: Rule) -> list[Step]:
             steps.append(Step("mute", settings.duration_s or room.program.settings.mute_s))
         else:
             steps.append(Step(action, settings.duration_s or None))
-    return steps
+    tier = tier_of(room, case, user)
+    if tier is None:
+        return steps
+    holdable = case.kind == "chat" and user == case.subject
+    softer = (softened(step, tier.settings, holdable=holdable) for step in steps)
+    return [step for step in softer if step is not None]
 
 
 def _decay_s(room: RoomGuard, rule: Rule) -> float:
@@ -199,47 +258,69 @@ def _act(room: RoomGuard, case: Case, user: str, found: Sequence[Found]) -> tupl
     chosen = _choose(room, case, user, [rule for rule, _ in found])
     events = {rule.name: ids for rule, ids in found}
     actions: list[Action] = []
-    decay_s = 0.0
+    struck: list[tuple[Action, float]] = []
     for proposal in chosen:
         if proposal.kind == "hold":
             actions += room.hold(case.event.id, user, proposal.rule, case.now)
             continue
-        made = _emit(room, case, proposal, user, events[proposal.rule.name])
-        if made and proposal.rule.settings.strike:
-            # The longest memory of the ladders at hand, whatever the order of the rules.
-            decay_s = max(decay_s, _decay_s(room, proposal.rule))
-        actions += made
-    if decay_s:
-        room.strikes.add(user, case.now, decay_s)
+        action = _made(room, case, proposal, user, events[proposal.rule.name])
+        if action is None:
+            continue
+        if proposal.rule.settings.strike:
+            struck.append((action, _decay_s(room, proposal.rule)))
+        actions += _sent(room, case, proposal, action)
+    if struck:
+        # The longest memory of the ladders at hand, whatever the order of the rules.
+        room.strikes.add(user, case.now, max(decay_s for _, decay_s in struck))
+        for action, _ in struck[1:]:
+            room.stance.gave_no_strike(action.id)
     for rule, _ in found:
         window = _window(room, case, rule)
         if window is not None:
             window.take(user)
-    return chosen, actions
+    return [proposal for proposal in chosen if not _waits(proposal)], actions
 
 
-def _emit(room: RoomGuard, case: Case, proposal: Proposal, user: str, events: tuple[str, ...]) -> list[Action]:
-    """The action of a proposal on one user, put in force."""
+def _waits(proposal: Proposal) -> bool:
+    return proposal.rule.settings.jitter_s > 0 and proposal.kind in jitter.KINDS
+
+
+def _sent(room: RoomGuard, case: Case, proposal: Proposal, action: Action) -> list[Action]:
+    """Put an action in force, or let it wait for its time."""
+    if _waits(proposal):
+        due = case.now + jitter.delay_s(action.id, proposal.rule.settings.jitter_s)
+        pending = room.stance.pending
+        if pending is None:
+            pending = room.stance.pending = jitter.Pending()
+        return pending.add(room, action, due, room.program.settings.caps.holds)
+    kind, duration = proposal.kind, action.duration_s
+    if kind in ("mute", "kick"):
+        until = case.now + (duration if duration is not None else room.program.settings.kick_s)
+        penalty = Penalty(kind, action.user or "", until, action.id, case.now, duration is None, action)  # type: ignore[arg-type]
+        room.punish(penalty)
+    return [action]
+
+
+def _made(room: RoomGuard, case: Case, proposal: Proposal, user: str, events: tuple[str, ...]) -> Action | None:
+    """The action of a proposal on one user, or None where it would hide nothing new."""
     kind, rule, now = proposal.kind, proposal.rule, case.now
     if kind == "delete":
         record = room.users.get(user)
         events = tuple(id_ for id_ in events if record is None or id_ != record.deleted)
         if not events:
-            return []
+            return None
         if record is not None:
             record.deleted = events[-1]
     duration = proposal.duration_s if kind in ("mute", "kick") else None
+    member = case.user if user == case.subject else room.users.get(user)
+    strategy = room.strategy if member is None else room.stance.judging(room, member)
     window = _window(room, case, rule)
     origin = None if window is None else window.origin(case.event.id)
-    action = build(
-        room, kind, user, now, rule, _causes(case, rule, user, events),
+    return build(
+        room, kind, user, now, rule, _causes(case, rule, user, events), strategy=strategy.name,
         evidence=evidence_of(room, case, rule), duration_s=duration, events=events if kind == "delete" else None,
         cluster=None if origin is None else action_id(room.room, None, "cluster", rule.name, origin),
     )  # fmt: skip
-    if kind in ("mute", "kick"):
-        until = now + (duration if duration is not None else room.program.settings.kick_s)
-        room.punish(Penalty(kind, user, until, action.id, now, duration is None, action))  # type: ignore[arg-type]
-    return [action]
 
 
 def _window(room: RoomGuard, case: Case, rule: Rule) -> Any:
@@ -294,6 +375,10 @@ def build(
     reason = more.pop("reason", None) or (rule.reason if rule is not None else name)
     first = more.get("undoes") or causes[0]
     duration = more.get("duration_s")
+    strategy = more.pop("strategy", None) or room.strategy.name
+    text = room.program.reasons.message(
+        reason, kind, room.lang_of(user), duration, mode=more.get("mode"), cohort=more.get("cohort")
+    )
     return Action(
         id=action_id(room.room, user, kind, name, first),
         kind=_as_kind(kind),
@@ -301,9 +386,9 @@ def build(
         user=user,
         at=now,
         reason=reason,
-        message=room.program.reasons.message(reason, kind, room.lang_of(user), duration),
+        message=text,
         rule=name,
-        strategy=room.strategy.name,
+        strategy=strategy,
         config=room.program.version,
         causes=causes,
         until=None if duration is None else now + duration,

@@ -75,7 +75,7 @@ BASE: tuple[Entry, ...] = (
     _entry("restricted", Kind.BOOL, "(room.restricted_until > now)", "", "a restriction of the room is in force"),
     _entry("raid_expected", Kind.BOOL, "room.expects_raid(now)", "", "a wave was announced, and is no larger so far"),
     _entry("mode", Kind.TEXT, "room.stance.mode", "", "the room's mode: calm, elevated or raid"),
-    _entry("cohort", Kind.BOOL, "(user.first >= room.stance.wave_since)", "", "the user is of the wave behind the mode"),
+    _entry("cohort", Kind.BOOL, "(user.first >= room.stance.wave_since)", "", "the user is of the wave behind it"),
     _who("role", Kind.TEXT, "", "viewer, subscriber, vip, moderator or host"),
     _who("account_age_s", Kind.NUMBER, "seconds", "age of the account on the platform"),
     _who("follower", Kind.BOOL, "", "the user follows the host"),
@@ -109,12 +109,13 @@ def fact_entries() -> Iterator[Entry]:
         nullable = isinstance(hint, types.UnionType)
         plain = next(part for part in typing.get_args(hint) if part is not type(None)) if nullable else hint
         kind = _FACT_KINDS.get(plain, Kind.TEXTS)
-        yield _entry(name, kind, f"f.{name}", "", "", nullable=nullable, events=("chat",))
+        later = isinstance(getattr(Facts, name), property)
+        yield _entry(name, kind, f"f.{name}", "", "", nullable=nullable, costly=later, events=("chat",))
 
 
 _KEYED: Mapping[str, tuple[str, str]] = {
-    "text": ("f.skeleton", "f.skeleton"),
-    "near": ("f.near_skeleton", "f.near_skeleton"),
+    "text": ("(skeleton := f.skeleton)", "skeleton"),
+    "near": ("(near := f.near_skeleton)", "near"),
     "domain": ("f.domains", "f.domains[0]"),
     "device": ("(who := ev.who) is not None and (device := who.device) is not None", "device"),
     "net": ("(who := ev.who) is not None and (net := who.net) is not None", "net"),
@@ -339,17 +340,17 @@ class Catalogue:
     def _declare_user_text(self, name: str, settings: FeatureSettings) -> None:
         if settings.kind != "count":
             raise RuleError(f'key = "{settings.key}" goes with kind = "count"')
-        key = "f.skeleton" if settings.key == "user_text" else "f.near_skeleton"
+        given, key = _KEYED["text" if settings.key == "user_text" else "near"]
         identity = ("pairs", settings.key, settings.events, settings.where)
         stream = self._stream(identity, "user", settings.window_s, MOST_COPIES, "pairs", keyed=False)
 
         def update(_scope: Scope) -> Block:
             slot = f"user.{stream.name}"
             pushed = f"push_pair({slot}, now, {key}, now - HORIZON_{stream.name}, CAP_{stream.name})"
-            return Block((Operand(key, ()),), (f"{slot} = {pushed} if {slot} else (now, {key})",))
+            return Block(_operands((given,)), (f"{slot} = {pushed} if {slot} else (now, {key})",))
 
         self._fill(stream, settings, update)
-        code = f"(same(user.{stream.name}, {key}, now - {settings.window_s!r}) if {key} else None)"
+        code = f"(same(user.{stream.name}, {key}, now - {settings.window_s!r}) if {given} else None)"
         ceiling = f"len(user.{stream.name}) / 2"
         symbol = Symbol(name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True, ceiling=ceiling)
         self._add(name, settings, stream, symbol)

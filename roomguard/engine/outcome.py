@@ -13,9 +13,9 @@ Verdict = Literal["allow", "drop", "hold"]
 
 @attrs.frozen
 class Alert:
-    """Something an operator should hear of: a breaker that cut a rule off, a cap that forgot something."""
+    """Something an operator should hear of: a breaker that cut a rule off, a cap that forgot something, a raid."""
 
-    code: Literal["rule_budget", "room_budget", "penalties_full", "holds_full"]
+    code: Literal["rule_budget", "room_budget", "penalties_full", "holds_full", "room_mode"]
     room: str
     rule: str
     at: float

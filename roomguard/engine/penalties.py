@@ -151,13 +151,14 @@ class Penalties:
         for item in data:
             action = item["action"]
             if action is not None:
-                action = _action_from(action)
+                action = action_from(action)
             until = inf if item["until"] is None else item["until"]
             penalty = Penalty(item["kind"], item["user"], until, item["source"], item["at"], item["until_join"], action)
             self.add(penalty)
 
 
-def _action_from(data: dict[str, Any]) -> Action:
+def action_from(data: dict[str, Any]) -> Action:
+    """The action whose fields `attrs.asdict` gave, by way of JSON."""
     for name in ("causes", "events"):
         if data.get(name) is not None:
             data[name] = tuple(data[name])

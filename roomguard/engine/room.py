@@ -17,7 +17,8 @@ from roomguard.engine.brakes import Brakes
 from roomguard.engine.decision import Case, build, decide, inverse
 from roomguard.engine.outcome import ALLOW, DROP, Alert, Outcome
 from roomguard.engine.penalties import Penalties, Penalty
-from roomguard.engine.program import Program, Rule, Strategy
+from roomguard.engine.program import Program, Rule, StepFunction, Strategy
+from roomguard.engine.stance import Stance
 from roomguard.engine.strikes import Strikes
 from roomguard.engine.tally import Tally
 from roomguard.model import events as ev
@@ -53,7 +54,7 @@ class RoomGuard:
     __slots__ = (
         "_causes", "_deadline", "_facts", "_holds", "_steps", "_undone", "brakes", "grace_until", "host", "lang", "now",
         "opened", "opening", "penalties", "program", "raid_size", "raid_until", "region", "restricted_until",
-        "restriction", "room", "slots", "staff", "strategy", "strikes", "tags", "tally", "users", "viewers",
+        "restriction", "room", "slots", "staff", "stance", "strategy", "strikes", "tags", "tally", "users", "viewers",
     )  # fmt: skip
 
     def __init__(self, room: str, program: Program, tally: Tally | None = None) -> None:
@@ -63,17 +64,24 @@ class RoomGuard:
         self.lang: str | None = None
         self.region: str | None = None
         self.host: str | None = None
+        self.viewers: int | None = None
+        self.now = -inf
+        self.stance = Stance()
         self.adopt(program)
         self.clear()
 
     def adopt(self, program: Program) -> None:
         """Judge by `program`, under the strategy it has for this room. Windows are not touched."""
         self.program = program
-        self.strategy: Strategy = program.strategy_for(self.tags, self.lang, self.region)
+        self.strategy: Strategy
+        self.stance.settle(self)
         # What every message needs, without the way through three objects.
-        self._steps = self.strategy.steps
         self._facts = program.analyser.facts
         self._causes = program.settings.caps.causes
+
+    def judge_by(self, steps: Mapping[str, StepFunction]) -> None:
+        """Judge by these steps from now on."""
+        self._steps = steps
 
     def clear(self) -> None:
         """Forget everything but what the room is."""
@@ -83,7 +91,7 @@ class RoomGuard:
         self.opening = True
         self.users: dict[str, Any] = {}
         self.slots = self.program.new_slots()
-        self.viewers: int | None = None
+        self.viewers = None
         self.staff: dict[str, None] = {}
         self.penalties = Penalties(caps.penalties)
         self.strikes = Strikes(caps.penalties)
@@ -97,6 +105,9 @@ class RoomGuard:
         self._holds: SortedList[tuple[float, str, str, str]] | None = None
         self._deadline = inf
         self._undone: dict[str, None] = {}
+        self.stance = Stance()
+        self.stance.settle(self)
+        self.set_deadline()
 
     # --- inputs ------------------------------------------------------------------------------------------------
 
@@ -120,21 +131,34 @@ class RoomGuard:
         if self.opened == -inf and record.type != "reset":
             self.opened = self.now
         handler = _CONTROLS.get(record.type)
-        return due if handler is None else _joined(due, handler(self, record, self.now))
+        outcome = due if handler is None else _joined(due, handler(self, record, self.now))
+        self.set_deadline()
+        return outcome
 
     def expire(self, now: float) -> Outcome:
         """Run the deadlines due by `now`, each at its own time, and move room time no further than the last of them."""
         actions: list[Action] = []
+        alerts: list[Alert] = []
         while self._deadline <= now:
-            deadline, event_id, user, rule_name = self._pop_hold()
-            self.now = max(self.now, deadline)
-            self._set_deadline()
-            actions.append(self._fail_hold(event_id, user, rule_name, self.now))
-        return Outcome(actions=tuple(actions)) if actions else ALLOW
+            deadline = self._timer()
+            if self.stance.boundary < deadline:
+                # Nothing is sent for it and the latest hour decides, so the hours between need not be gone through.
+                self.now = max(self.now, min(now, deadline))
+                self.stance.settle(self)
+            elif self._holds and self._holds[0][0] <= deadline:
+                _, event_id, user, rule_name = self._pop_hold()
+                self.now = max(self.now, deadline)
+                actions.append(self._fail_hold(event_id, user, rule_name, self.now))
+            else:
+                self.now = max(self.now, deadline)
+                self.stance.run(self, deadline, actions, alerts)
+            self.set_deadline()
+        return Outcome("allow", tuple(actions), tuple(alerts)) if actions or alerts else ALLOW
 
     def next_deadline(self) -> float | None:
-        """Room time of the next deadline, or None."""
-        return None if self._deadline == inf else self._deadline
+        """Room time of the next deadline for which a timer must run, or None."""
+        deadline = self._timer()
+        return None if deadline == inf else deadline
 
     def _chat(self, event: ev.Chat, now: float) -> Outcome:
         name = event.user
@@ -262,7 +286,11 @@ class RoomGuard:
         return ALLOW
 
     def _pardon(self, user: str, kind: str, now: float) -> None:
-        """A human ended a penalty: if it was ours and in force, it is as if undone."""
+        """A human ended a penalty: if it was ours and in force, it is as if undone; one about to come does not."""
+        pending = self.stance.pending
+        if pending is not None and (dropped := pending.drop(user, kind)) is not None:
+            self._take_strike_back(user, dropped.rule)
+            self.set_deadline()
         ended = self.penalties.end(user, kind)
         if ended is None or ended.action is None or ended.until <= now:
             return
@@ -283,25 +311,45 @@ class RoomGuard:
     def _appeal(self, _event: ev.Appeal, _now: float) -> Outcome:
         return ALLOW
 
-    def _room_open(self, event: ev.RoomOpen, _now: float) -> Outcome:
+    def _room_open(self, event: ev.RoomOpen, now: float) -> Outcome:
+        if self.host is not None and event.host is not None and event.host != self.host:
+            self._expect(0, now + self.program.settings.modes.handover_s)
         self.tags = tuple(event.tags or ())
         self.lang, self.region, self.host = event.lang, event.region, event.host
-        self.adopt(self.program)
+        self.stance.settle(self)
+        self.set_deadline()
         return ALLOW
 
     def _ignored(self, _event: ev.Event, _now: float) -> Outcome:
         return ALLOW
 
     def _viewers(self, event: ev.Viewers, _now: float) -> Outcome:
-        self.viewers = event.count
+        if event.count != self.viewers:
+            self.viewers = event.count
+            self.stance.settle(self)
         return ALLOW
 
     # --- control records ---------------------------------------------------------------------------------------
 
     def _expect_raid(self, record: ev.Control, now: float) -> Outcome:
-        self.raid_until = now + min(record.ttl_s or 0.0, _MAX_EXPECTED_S)
-        self.raid_size = record.size or 0
+        self._expect(record.size or 0, now + min(record.ttl_s or 0.0, _MAX_EXPECTED_S))
         return ALLOW
+
+    def _expect(self, size: int, until: float) -> None:
+        """Let a wave of `size` new users pass until then, of any size if that is 0."""
+        self.raid_until, self.raid_size = until, size
+        self.stance.raid_base = len(self.users) + self.stance.evicted
+
+    def expects_raid(self, now: float) -> bool:
+        """Whether a wave was announced, and no more new users have come since than it has."""
+        if self.raid_until <= now:
+            return False
+        return not self.raid_size or len(self.users) + self.stance.evicted - self.stance.raid_base <= self.raid_size
+
+    def _override(self, record: ev.Control, now: float) -> Outcome:
+        alerts: list[Alert] = []
+        actions = self.stance.override(self, record, now, alerts)
+        return Outcome("allow", tuple(actions), tuple(alerts)) if actions or alerts else ALLOW
 
     def _grace(self, record: ev.Control, now: float) -> Outcome:
         self.grace_until = max(self.grace_until, now + (record.ttl_s or 0.0))
@@ -325,7 +373,7 @@ class RoomGuard:
         penalty = self.penalties.find(record.action)
         user, kind = record.user, record.kind
         self._note_undone(record.action)
-        if user is not None and kind != "restrict":
+        if user is not None and kind != "restrict" and record.action not in self.stance.strikeless:
             self._take_strike_back(user, record.rule)
         if penalty is not None:
             self.penalties.end(penalty.user, penalty.kind)
@@ -340,7 +388,7 @@ class RoomGuard:
         if hidden is not None and hidden.deleted in (action.events or ()):
             hidden.deleted = ""
         if self.restriction is not None and self.restriction.id == record.action:
-            self.restriction, self.restricted_until = None, -inf
+            self.lift()
         return Outcome(actions=(action,))
 
     # --- what decisions use --------------------------------------------------------------------------------------
@@ -366,6 +414,16 @@ class RoomGuard:
         self.restriction = action
         self.restricted_until = action.until if action.until is not None else self.now
 
+    def lift(self) -> None:
+        """End the restriction of the room."""
+        self.restriction, self.restricted_until = None, -inf
+
+    def holds_down(self, user: str, kind: str, now: float) -> bool:
+        """Whether a penalty of this kind is in force on a user; a warning never is."""
+        if kind == "mute":
+            return self.penalties.mute_of(user, now) is not None
+        return kind == "kick" and self.penalties.kick_of(user, now) is not None
+
     def remember_staff(self, user: str) -> None:
         """A user seen to be a moderator or host. At the cap the one seen first is forgotten."""
         if user in self.staff:
@@ -378,9 +436,9 @@ class RoomGuard:
         """Strikes of a user on the default ladder."""
         return self.strikes.count(user, self.now, self.program.settings.ladders["default"].decay_s)
 
-    def lang_of(self, _user: str | None) -> str | None:
-        """The language to speak to a user in: the room's."""
-        return self.lang
+    def lang_of(self, user: str | None) -> str | None:
+        """The language to speak to a user in: what they were last hit in, else the room's."""
+        return self.stance.langs.get(user, self.lang) if user is not None else self.lang
 
     def hold(self, event_id: str, user: str, rule: Rule, now: float) -> list[Action]:
         """Hold a message until a human decides; at the cap the oldest gets the fail mode at once."""
@@ -391,7 +449,7 @@ class RoomGuard:
             _, oldest, its_user, its_rule = self._pop_hold()
             failed.append(self._fail_hold(oldest, its_user, its_rule, now))
         self._holds.add((now + self.program.settings.hold_s, event_id, user, rule.name))
-        self._set_deadline()
+        self.set_deadline()
         return failed
 
     def _settle_hold(self, event_id: str) -> None:
@@ -400,14 +458,20 @@ class RoomGuard:
             return
         for hold in [hold for hold in self._holds if hold[1] == event_id]:
             self._holds.remove(hold)
-        self._set_deadline()
+        self.set_deadline()
 
     def _pop_hold(self) -> tuple[float, str, str, str]:
         first: tuple[float, str, str, str] = self._holds.pop(0)  # type: ignore[union-attr]
         return first
 
-    def _set_deadline(self) -> None:
-        self._deadline = self._holds[0][0] if self._holds else inf
+    def _timer(self) -> float:
+        """The next deadline for which a timer must run."""
+        due = self.stance.due()
+        return min(due, self._holds[0][0]) if self._holds else due
+
+    def set_deadline(self) -> None:
+        """Find the next deadline anew, after anything that has one was added or taken away."""
+        self._deadline = min(self._timer(), self.stance.boundary)
 
     def _fail_hold(self, event_id: str, user: str, rule_name: str, now: float) -> Action:
         kind = self.program.settings.hold_fail
@@ -446,6 +510,7 @@ class RoomGuard:
         for name in gone:
             del users[name]
         self.tally.evicted_users += count
+        self.stance.evicted += count
 
     # --- the outside -------------------------------------------------------------------------------------------
 
@@ -531,4 +596,5 @@ _CONTROLS: Mapping[str, Callable[[Any, Any, float], Outcome]] = {
     "grace": RoomGuard._grace,  # noqa: SLF001
     "reset": RoomGuard._reset,  # noqa: SLF001
     "undo": RoomGuard._undo,  # noqa: SLF001
+    "override": RoomGuard._override,  # noqa: SLF001
 }

@@ -14,6 +14,7 @@ import attrs
 import msgspec
 from sortedcontainers import SortedList
 
+from roomguard.engine.modes import settle_end
 from roomguard.engine.penalties import Penalty, PenaltyKind
 from roomguard.engine.program import Program
 from roomguard.model.actions import Action
@@ -50,6 +51,7 @@ def dump(room: RoomGuard) -> bytes:
         "restricted": _finite(room.restricted_until),
         "holds": list(room._holds or ()),  # noqa: SLF001 - this module is the room's other half
         "undone": list(room._undone),  # noqa: SLF001
+        "stance": room.stance.dump(),
     }
     return msgspec.json.encode(data)
 
@@ -80,6 +82,7 @@ def _load(room: RoomGuard, data: dict[str, Any]) -> None:
     room.restriction = None if restriction is None else _action(restriction)
     room.restricted_until = _or(data["restricted"], -inf)
     room._undone = dict.fromkeys(data["undone"])  # noqa: SLF001
+    _load_stance(room, data)
 
 
 def _load_people(room: RoomGuard, data: dict[str, Any]) -> None:
@@ -92,7 +95,13 @@ def _load_people(room: RoomGuard, data: dict[str, Any]) -> None:
     room.strikes.load(data["strikes"])
     room.brakes.load(data["brakes"])
     room._holds = SortedList(tuple(hold) for hold in data["holds"]) if data["holds"] else None  # noqa: SLF001
-    room._set_deadline()  # noqa: SLF001
+    room.set_deadline()
+
+
+def _load_stance(room: RoomGuard, data: dict[str, Any]) -> None:
+    """The last of all: strategy, overrides and mode follow from what the room is and what time it is."""
+    room.stance.load(room, data["stance"])
+    room.set_deadline()
 
 
 def _or(value: Any, default: float) -> Any:
@@ -132,6 +141,9 @@ def move(room: RoomGuard, program: Program) -> None:
     """Judge by another program from now on, keeping every window that both know."""
     before = room.program
     room.adopt(program)
+    if room.stance.wave is not None:
+        settle_end(room, room.stance.wave)
+    room.set_deadline()
     caps = program.settings.caps
     forgotten = room.penalties.forgotten
     room.penalties.limit(caps.penalties)
@@ -167,6 +179,7 @@ def dump_survivors(room: RoomGuard) -> bytes:
         "brakes": room.brakes.dump(),
         "holds": list(room._holds or ()),  # noqa: SLF001 - this module is the room's other half
         "actions": [] if room.restriction is None else [attrs.asdict(room.restriction)],
+        "stance": room.stance.dump(),
     }
     return msgspec.json.encode(data)
 
@@ -185,3 +198,5 @@ def load_survivors(room: RoomGuard, raw: bytes) -> None:
             until = action.at + room.program.settings.kick_s if action.until is None else action.until
             kind: PenaltyKind = "kick" if action.kind == "kick" else "mute"
             room.punish(Penalty(kind, action.user, until, action.id, action.at, endless, action))
+    if "stance" in survived:
+        _load_stance(room, survived)

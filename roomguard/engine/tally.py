@@ -12,9 +12,14 @@ class Tally:
     """Counters since the start. Keys of `hits` are (rule, outcome)."""
 
     hits: Counter[tuple[str, str]] = attrs.field(factory=Counter)
-    """Outcomes: enforce, shadow, exempt, grace, budget, rollout, in_force (what the rule asks for is so already)."""
+    """Outcomes: enforce, shadow, exempt, grace, budget, rollout, in_force (what the rule asks for is so already), tier
+    and hype (no hit under the limits that hold for this user or in this crowd)."""
     actions: Counter[tuple[str, str]] = attrs.field(factory=Counter)
     """(rule, kind) of actions emitted."""
+    modes: Counter[str] = attrs.field(factory=Counter)
+    """How often rooms went into each mode."""
+    overrides: Counter[str] = attrs.field(factory=Counter)
+    """Overrides taken, expired, ended by an empty one, forgotten at the cap; names in them that were ignored."""
     dropped: int = 0
     """Events swallowed by a penalty in force."""
     duplicates: int = 0

@@ -44,6 +44,8 @@ class Action:
     events: tuple[str, ...] | None = None
     mode: str | None = None
     cohort: str | None = None
+    public: bool | None = None
+    """True on the one action of a room and interval that may be told to all; absent otherwise."""
 
 
 _ORDER = tuple(field.name for field in attrs.fields(Action) if field.name not in ("id", "evidence"))
