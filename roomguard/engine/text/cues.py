@@ -35,8 +35,8 @@ BUILTIN: tuple[CueKind, ...] = (
         check us out; checkout my; check my channel
         check out our; check my stream; check my profile; my channel out; my stream out; visit my; join my
         come to my stream; come watch me
-        watch my stream; watch my channel; watch my video; watch my montage; watch my clip; watch my content
-        check my content; run up some viewers; go to my channel; go to my profile; i am live now; im live now
+        watch my stream; watch my channel; watch my video; watch my clip; watch my content
+        check my content; go to my channel; go to my profile; i am live now; im live now
         i just went live; im streaming now; my stream is live
         self promo; self promote; self promoting; support my channel; support me on
         help me grow; help me reach; help me get to; road to affiliate; just got affiliated; away from affiliate
@@ -55,7 +55,7 @@ BUILTIN: tuple[CueKind, ...] = (
         제 채널; 맞팔
         """, anchor=True),
     CueKind("ask", 1, """
-        go follow; pls follow; please follow; follow; folow; folllow; follow m; followed; subscribe; subscribing
+        go follow; pls follow; please follow; follow; folow; followed; subscribe; subscribing
         check out; checkout; check it out; react to; gonna stream; streaming; streamin; live now; come watch
         like and share; support; take a look; shoutout; shout out; подпис*; abonniert; suscrib*; inscrev*
         """, anchor=True),
@@ -70,7 +70,7 @@ BUILTIN: tuple[CueKind, ...] = (
         channel; chanel; chan; channels; kanal; stream; live stream; onlyfans; twitch; youtube; yt; insta; instagram
         ig; tiktok; tik tok; facebook; fb; onlyfans; soundcloud
         spotify; snap; snapchat; discord; discord server; telegram; whatsapp; website; page; profile; server; video
-        videos; twitter; patreon; steam; montage; edit; content; clips; clip; mixtape; instagram bio; bio; rumble
+        videos; twitter; patreon; steam; edit; content; clips; clip; mixtape; instagram bio; bio; rumble
         kick
         канал; канале; группа; группу; группе; чат; сайт; ссылка; ссылке; ссылку; бот; телеграм; телеграмм; тг
         直播间; 频道; 群
@@ -97,11 +97,11 @@ BUILTIN: tuple[CueKind, ...] = (
         free v bucks; free followers; free gift; free iphone
         promo viewers; remove the space; remove space; delete the space; without the space; without spaces
         накрутка; накрутить; накрутка подписчиков; куплю аккаунт; промокод; купим ваши; куплю ваши; фальш рубли
-        фальшивые купюры; рассылка; рассылки; реклама в; по выгодной цене; низкие цены; лучшие цены; фото скину
+        фальшивые купюры; рассылка; рассылки; реклама в; по выгодной цене; низкие цены; лучшие цены
         щедрым мужчиной
         verkaufe; rabattcode; vendo; compra seguidores; se vende; vends; satilik; satılık
         代刷; 刷粉; 刷量; 低价出; 收购; 收購; 招代理; 招商; 承接; 货源; 直销; 代充; 卖号; 卖片; 代发; 发粉; 协议号
-        飞机号; 封装; 超级签; 接回; 卡接; 免费视频; 投注站; 擦妹; 伽威; 手银; 公户
+        飞机号; 封装; 超级签; 接回; 卡接; 免费视频; 投注站; 手银; 公户
         """, anchor=True),
     # Money offers, jobs, investment, gambling.
     CueKind("earn", 2, """
@@ -119,7 +119,7 @@ BUILTIN: tuple[CueKind, ...] = (
         вложений; вложения; без вложений; удаленно; удалённо; удаленка; удаленная работа; удаленный; работа на дому
         работенка; работа; работы; вакансия; вакансии; сотрудничество; сотрудничества; сотрудничать; набор в команду
         в команду; ищем людей; ищу людей; нужны люди; требуются; требуется
-        нужен человек; нужны ребята; на руки; подзаработать; зарабатываешь; зарабатываете; продам; продаю; куплю
+        нужен человек; нужны ребята; на руки; подзаработать; зарабатываете; продам; продаю; куплю
         скидка; скидки; скидкой; в наличии; прайс; аренда; usdt; обменник; познакомлюсь; плачу; нужны; ищу; ищем
         партнеров; партнёров; партнеры; выплаты; выплата; оплата; оплату; оплатой; зарплата; зп; трейдинг; трейдинга
         крипта; крипты; криптовалюта; криптовалюты; криптовалют; арбитраж; казино; ставки; ставка; прогноз; прогнозы
@@ -129,7 +129,7 @@ BUILTIN: tuple[CueKind, ...] = (
         направления
         geld verdienen; nebenverdienst; dinero; ganar dinero; ganhar dinheiro; renda extra; gagner de l argent
         兼职; 兼職; 日结; 日結; 月入; 日入; 日赚; 赚钱; 賺錢; 高薪; 工资; 返利; 返现; 博彩; 菠菜; 彩票; 娱乐城; 投注
-        首充; 提现; 承兑; 灰产; 世界盃; 跑分; 洗钱; 洗米; 收卡; 银行卡; 卡商; 套现; 贷款; 借款; 担保; 招募; 车队
+        首充; 提现; 承兑; 灰产; 跑分; 洗钱; 洗米; 收卡; 银行卡; 卡商; 套现; 贷款; 借款; 担保; 招募; 车队
         盗u; 出u; 收u; 数据; 群发; 采集; 筛号; 引流; 暴利; 项目合作; 诚招; 急需; 急用钱
         """, anchor=True),
     CueKind("sum", 1, """
@@ -150,7 +150,7 @@ BUILTIN: tuple[CueKind, ...] = (
     CueKind("contact", 1, """
         dm me; dm for; dm us; pm me; message me; inbox me; text me; txt me; write me; write to me; whisper me
         hit me up; hmu; contact me; contact us; reach me; add me on; add me; my discord; discord me; on discord
-        dis cord; disc ord; disrd; discord; my snap; my whatsapp; whatsapp; telegram
+        dis cord; disc ord; discord; my snap; my whatsapp; whatsapp; telegram
         my username; my handle; my id is; kik; skype; viber; wechat; details in; for more info; for info
         more details; interested; if interested; call now; call us; reply; text
         в лс; в личку; лс; личку; личные; личных; личные сообщения; в личные; пиши; пишите; напиши; напишите; писать
@@ -161,8 +161,8 @@ BUILTIN: tuple[CueKind, ...] = (
         电报; 飞机; 飛機; 看名字; 看我名字; 看简介; 看頭像; 看头像; 主页; 纸飞机; tg; 客服; 热线; 有意
         """),
     CueKind("befriend", 3, """
-        add me on discord; discord me; add me on dis; connect with me on; connecting with me on; connect on discord
-        add up on discord; hit me up on; let s connect on; lets connect on; add me up on discord; on discord to
+        add me on discord; discord me; add me on dis; connect with me on; connect on discord
+        add up on discord; hit me up on; lets connect on; add me up on discord; on discord to
         hit me up on discord; dm me on; dm me on discord; my discord is; my discord name; discord username
         my username on; my discord id; be friends on discord; add me as a friend; friend me on
         dm me for; pm me for; whatsapp me; message me on; text me on; contact me on; write me on; kindly add
