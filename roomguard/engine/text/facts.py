@@ -1,16 +1,32 @@
 """What one text says about itself: the facts that rules read.
 
 Every field of `Facts` is a feature of rules under its own name. They depend on the text and the settings alone, never
-on who wrote it, so equal texts are looked at once. What most rules ask of every text is there from the start; the rest is
-worked out, a group at a time, when somebody asks for it.
+on who wrote it, so equal texts are looked at once. What most rules ask of every text is there from the start; the rest
+is worked out, a group at a time, when somebody asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from roomguard.engine.text import fold, shape
+from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
+from roomguard.engine.text.contacts import count_contacts
+from roomguard.engine.text.links import NONE, LinkFinder, may_link
+
+DISGUISED = 300
+"""Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
+
+_PROSE_SHARE = 0.3
+_NOISE = frozenset("a an and at be but for i in is it its me my of on or so the this to u ur you your".split())
+_NEAR_WORDS = 6
+_digit = re.compile(r"\d")
+_no_vowel = re.compile(" [bcdfghjklmnpqrstvwxz0-9бвгджзйклмнпрстфхцчшщъь]{5}")
+_vowel = re.compile("[aeiouyаеёиоуыэюя]|[^\x00-\x7fа-я]")
 
 
 LATER: Any = None
@@ -20,7 +36,7 @@ LATER: Any = None
 class Facts(msgspec.Struct, eq=False, gc=False):
     """The facts of one text. Counts are of code points unless a field says otherwise.
 
-    A deferred field holds LATER until it is asked for; see `defer`.
+    A deferred field holds LATER until it is asked for; see `_defer`.
     """
 
     _text: str = ""
@@ -28,10 +44,10 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     _low: str = ""
     _body: str = ""
     _emotes: Sequence[str] = ()
-    _tools: Any = None
-    # What the rest is worked out from: the text without pictures, its judged part, that in plain letters where it is not
-    # ASCII, the folded words with one space between them, the names of emotes, and the tools of the analyser. There is no
-    # way back to the memo, because these objects are not seen by the garbage collector.
+    _finder: LinkFinder | None = None
+    # What the rest is worked out from: the text without pictures, its judged part, that in plain letters where it is
+    # not ASCII, the folded words with one space between them, the names of emotes, and what finds links. There is no
+    # way back to the memo from here, because these objects are not seen by the garbage collector.
 
     length: int = 0
     """Code points of the text as sent, a `:name:` picture as one."""
@@ -101,7 +117,7 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     """The kinds of cues that made `advert` and `begging`, sorted."""
 
     if TYPE_CHECKING:
-        # The slots of those deferred fields that every message needs; see `defer`.
+        # The slots of those deferred fields that every message needs; see `_defer`.
         _near_skeleton_: str = LATER
         _distinct_words_: int = LATER
         _repeat_share_: float = LATER
@@ -127,12 +143,110 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         told = (f"{name}={value!r}" for name, value in self.as_dict().items() if value != getattr(EMPTY, name))
         return f"Facts({', '.join(told)})"
 
+    def may_repeat(self) -> None:
+        """Leave repetition for later; without this there is none."""
+        self._repeat_share_ = self._repeated_ = LATER
 
-def defer(work_out: Callable[[Facts], None], *names: str) -> None:
-    """Make fields of `Facts` be worked out together when one of them is asked for.
+    def may_link(self) -> None:
+        """Leave links for later; without this there are none."""
+        self.links = self.domains = self.hidden_links = self.invites = self.blocked_domain = LATER
 
-    Each becomes a property over the field's own slot, which stays reachable as `_NAME_`. The getter is generated because
-    an attribute whose name stands in the code costs half of one looked up by a string, and rules ask on every message.
+    def _count(self) -> None:
+        body, part = self._body, self._part
+        joined = body.replace(" ", "")
+        digits = 0 if joined.isalpha() else len(_digit.findall(joined))
+        self.words = body.count(" ") + 1 if body else 0
+        self.digits, self.letters = digits, len(joined) - digits
+        if part.isascii():
+            self.symbols = len(part) - len(joined) - part.count(" ")
+        else:
+            low = self._low
+            self.symbols = max(0, len(low) - len(joined) - low.count(" ") - self.emoji)
+
+    def _fold(self) -> None:
+        body = fold.collapse_runs(self._body) if self.longest_run > 2 else self._body
+        self.skeleton = body or fold.collapse_runs(self._low.strip())
+
+    def _compare_words(self) -> None:
+        """What the distinct words tell: the near skeleton, and how much of the text repeats itself."""
+        body = self._body
+        split = body.split()
+        distinct = set(split)
+        joined = "".join(split)
+        self._distinct_words_ = len(distinct)
+        if self._repeated_ is LATER:
+            share = self._repeat_share_ = self._share_repeated(joined, len(split), distinct)
+            self._repeated_ = int(share * len(self._text)) if share else 0
+        if len(split) == 1 and self.longest_run <= 2:
+            self._near_skeleton_ = body
+            return
+        keep = distinct - _NOISE
+        if not joined.isalpha() or _no_vowel.search(f" {body}"):
+            keep = {word for word in keep if not (_digit.search(word) or (len(word) > 4 and not _vowel.search(word)))}
+        if self.longest_run > 2 and keep:
+            keep = set(fold.collapse_doubles(" ".join(keep)).split(" "))
+        if len(keep) > _NEAR_WORDS:
+            keep = set(sorted(sorted(keep), key=len, reverse=True)[:_NEAR_WORDS])
+        self._near_skeleton_ = " ".join(sorted(keep)) if keep else self.skeleton
+
+    def _share_repeated(self, joined: str, count: int, distinct: set[str]) -> float:
+        share = 0.0
+        if len(distinct) < count and count >= 4:
+            share = shape.repeated_words(len(joined), distinct)
+        if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > 11 * count):
+            share = max(share, shape.repeated_units(joined))
+        if self.longest_run > 2:
+            share = max(share, (self.longest_run - 1) / len(self._part))
+        return share
+
+    def _hear_laughter(self) -> None:
+        joined = self._body.replace(" ", "")
+        repeats = self.repeat_share > 0 or self.longest_run > 2
+        self.laughter = len(joined) >= 12 and repeats and shape.is_laughter(joined)
+
+    def _find_links(self) -> None:
+        text, part = self._text, self._part
+        low = part.lower() if part.isascii() else self._low
+        whole = low if len(text) <= fold.MAX_FOLDED else text.lower()
+        links = NONE
+        if self._finder is not None and may_link(whole):
+            links = self._finder.find(low.translate(CYRILLIC_TO_LATIN) if self.mixed_words else whole)
+            if not links.count and self.emoji and len(text) <= DISGUISED:
+                links = self._finder.find(shape.without_emoji(part).lower())
+        self.links, self.domains, self.hidden_links = links.count, links.domains, links.hidden
+        self.invites, self.blocked_domain = links.invites, links.blocked
+
+    def _count_contacts(self) -> None:
+        self.contacts = count_contacts(self._part, self.digits)
+
+    def _weigh_capitals(self) -> None:
+        part = self._part
+        if part.islower() or not self.letters:
+            self.caps_ratio = 0.0
+        elif part.isascii():
+            self.caps_ratio = shape.capitals_ascii(part.encode(), self.letters, self._emotes)
+        else:
+            self.caps_ratio = shape.capitals(part, self._emotes)
+
+
+_GROUPS = {
+    "_count": ("letters", "words", "digits", "symbols"),
+    "_fold": ("skeleton",),
+    "_compare_words": ("near_skeleton", "distinct_words", "repeat_share", "repeated"),
+    "_hear_laughter": ("laughter",),
+    "_find_links": ("links", "domains", "hidden_links", "invites", "blocked_domain"),
+    "_count_contacts": ("contacts",),
+    "_weigh_capitals": ("caps_ratio",),
+}
+"""The deferred fields, by the method that works them out together."""
+
+
+def _defer(work_out: Callable[[Facts], None], names: Sequence[str]) -> None:
+    """Make fields be worked out when one of them is asked for.
+
+    Each becomes a property over the field's own slot, which stays reachable as `_NAME_`. The getter is generated
+    because an attribute whose name stands in the code costs half of one looked up by a string, and rules ask on every
+    message.
     """
     for name in names:
         slot = Facts.__dict__[name]
@@ -154,6 +268,9 @@ def {name}(self):
     getter: Callable[[Facts], Any] = namespace[name]
     return getter
 
+
+for _method, _names in _GROUPS.items():
+    _defer(Facts.__dict__[_method], _names)
 
 EMPTY = Facts()
 """The facts of no text."""

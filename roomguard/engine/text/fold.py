@@ -1,7 +1,8 @@
 """A text taken down to what it says: case, width, lookalikes, invisible characters and stacked marks folded away.
 
 Order matters: the length and runs of combining marks are capped before NFKC, which is quadratic in such runs on this
-Python, and the length once more after it, because one code point can grow to eighteen. All of it is linear in what is left.
+Python, and the length once more after it, because one code point can grow to eighteen. All of it is linear in what is
+left.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ _invisible = re.compile(f"[{INVISIBLE}]")
 _marks = re.compile(f"[{MARKS}]+")
 _nonstarter = re.compile(f"[{_NONSTARTERS}]")
 _long_nonstarters = re.compile(f"([{_NONSTARTERS}]{{{_MAX_NONSTARTERS}}})[{_NONSTARTERS}]+")
-_emoji_before_letter = re.compile(f"[{EMOJI}](?=[^\\W\\d_])")
-_emoji_in_word = re.compile(f"(?<=[^\\W\\d_])[{EMOJI}\u200d\ufe0f\U0001f3fb-\U0001f3ff]{{1,3}}(?=[^\\W\\d_])")
+_PICTURE = f"{EMOJI}\u200d\ufe0f\U0001f3fb-\U0001f3ff"
+_picture_before_letter = re.compile(f"[{_PICTURE}](?=[^\\W\\d_])")
+_emoji_in_word = re.compile(f"(?<=[^\\W\\d_])[{_PICTURE}]{{1,3}}(?=[^\\W\\d_])")
 _words = re.compile(f"\\w[\\w{SPOKEN_MARKS}\u3099\u309a]*")
 _latin = re.compile("[a-z]")
 _cyrillic = re.compile("[\u0400-\u045f\u0461-\u052f]")
@@ -52,6 +54,7 @@ _last_bangs = re.compile(r"!+(?![\w!])")
 _ASCII_FOLD = bytes(
     ord(chr(i).lower()) if chr(i).isalnum() and i < 128 else (i if i >= 128 else 32) for i in range(256)
 )
+_LEET_FOLD = bytes(ord(LEET[i]) if i in LEET else folded for i, folded in enumerate(_ASCII_FOLD))
 _drop_apostrophes = {ord(char): None for char in "'’ʼ`´"}
 _MAX_PICTURES = 8
 _SURROGATES = "surrogatepass"
@@ -90,17 +93,20 @@ def plain(text: str, kinds: int = odd.EVERY) -> str:
         return text
     if kinds & odd.ALIKE:
         text = _marks.sub("", text)
-    if kinds & (odd.PICTURE | odd.ALIKE) and _emoji_before_letter.search(text):
+    if kinds & (odd.PICTURE | odd.ALIKE) and _picture_before_letter.search(text):
         text = _emoji_in_word.sub("", text)
     if kinds & odd.ALIKE and _lookalike.search(text):
         text = text.translate(LOOKALIKES)
     return text
 
 
-def emoji_apart(text: str) -> str | None:
-    """The folded words of a text in which emoji stand between letters and may be its spaces; None where none do."""
-    if not _emoji_in_word.search(text):
-        return None
+def may_be_apart(text: str) -> bool:
+    """Whether emoji stand between letters."""
+    return _picture_before_letter.search(text) is not None and _emoji_in_word.search(text) is not None
+
+
+def emoji_apart(text: str) -> str:
+    """The folded words of a text in which the emoji between letters are taken for spaces."""
     return " ".join(folded_words(plain(_emoji_in_word.sub(" ", text)))[0])
 
 
@@ -110,7 +116,7 @@ def folded_words(text: str, pictures: Sequence[str] = ()) -> tuple[list[str], in
     `pictures` are emoji in it, no part of any word.
     """
     words = _words_of(text, pictures)
-    if not _mixable.search(text) or not _latin.search(text):
+    if text.isascii() or not _mixable.search(text) or not _latin.search(text):
         return words, 0
     if _cyrillic.search(text):
         return _unmix(words)
@@ -121,9 +127,11 @@ def folded_words(text: str, pictures: Sequence[str] = ()) -> tuple[list[str], in
 def _words_of(text: str, pictures: Sequence[str]) -> list[str]:
     """Words: letters and digits with the marks of their spelling.
 
-    Splitting at spaces is several times faster than matching words, and right where only the punctuation of ASCII and
-    a few emoji stand between them.
+    Splitting at spaces is several times faster than matching words, and right where only spaces, the punctuation of
+    ASCII and a few emoji stand between them.
     """
+    if text.replace(" ", "").isalnum():
+        return text.split()
     spread = text
     for picture in pictures[:_MAX_PICTURES]:
         spread = spread.replace(picture, " ")
@@ -165,16 +173,18 @@ may_be_leet = _leet_sign.search
 """Truthy where a text has a digit or sign that may stand for a letter."""
 
 
-def leet(text: str) -> str | None:
-    """The text with digits and signs read as the letters they stand for, or None where nothing suggests that.
+def leet_like(text: str) -> bool:
+    """Whether digits or signs stand where letters belong. An exclamation mark at the end of a word is one."""
+    return _leet_in_word.search(text.casefold()) is not None
 
-    An exclamation mark at the end of a word is one.
-    """
+
+def leet(text: str) -> str:
+    """The folded words of a text whose digits and signs are read as the letters they stand for."""
     low = text.casefold()
     if "!" in low:
         low = _last_bangs.sub(" ", low)
-    if not _leet_in_word.search(low):
-        return None
+    if low.isascii():
+        return " ".join(low.encode().translate(_LEET_FOLD).decode().split())
     return " ".join(_words.findall(low.translate(LEET).replace("_", " ")))
 
 

@@ -32,8 +32,8 @@ MAX_KNOWN = 8192
 _TABLE = tuple(
     (kind, re.compile(f"[{members}]"))
     for kind, members in (
-        (MARK, MARKS), (HIDDEN, INVISIBLE), (PICTURE, EMOJI), (DRAWING, ART), (DRESSED, FANCY), (FLAG, "\U0001f1e6-\U0001f1ff"),
-        (APOSTROPHE, ODD_APOSTROPHES), (ALIKE, LOOKALIKE_LETTERS + FOLDED_ODD),
+        (MARK, MARKS), (HIDDEN, INVISIBLE), (PICTURE, EMOJI), (DRAWING, ART), (DRESSED, FANCY),
+        (FLAG, "\U0001f1e6-\U0001f1ff"), (APOSTROPHE, ODD_APOSTROPHES), (ALIKE, LOOKALIKE_LETTERS + FOLDED_ODD),
     )
 )  # fmt: skip
 _ASTRAL = "\U00010000-\U0010ffff"
@@ -48,8 +48,8 @@ _odd = re.compile(
     f"[{_basic(MARKS + INVISIBLE + EMOJI + ART + FANCY + ODD_APOSTROPHES + LOOKALIKE_LETTERS + FOLDED_ODD)}{_ASTRAL}]"
 )
 _joined_emoji = re.compile(f"[{EMOJI}\ufe0f\U0001f3fb-\U0001f3ff]\u200d(?=[{EMOJI}])")
-is_odd = _odd.search
-"""Truthy where a text has an odd character. A text without any folds by NFKC and casefold alone."""
+find = _odd.findall
+"""The odd characters of a text. One without any folds by NFKC and casefold alone."""
 
 
 class _Kinds(dict[str, int]):
@@ -77,13 +77,17 @@ class Odd(NamedTuple):
     pictures: tuple[str, ...]
 
 
-def look(text: str) -> Odd:
-    """Count them. A joined family of emoji counts each of its members, a flag (two code points) once.
+NOTHING = Odd(0, 0, 0, 0, 0, 0, ())
 
-    What shows nothing but belongs to an emoji is no invisible character.
+
+def look(found: list[str], text: str) -> Odd:
+    """Count what `find` found in `text`.
+
+    A joined family of emoji counts each of its members, a flag (two code points) once. What shows nothing but belongs
+    to an emoji is no invisible character.
     """
     seen: dict[str, int] = {}
-    for char in _odd.findall(text):
+    for char in found:
         seen[char] = seen.get(char, 0) + 1
     every = emoji = flags = art = invisible = combining = fancy = 0
     pictures: list[str] = []

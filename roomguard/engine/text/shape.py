@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from unicodedata import normalize
 
 from roomguard.engine.text.classes import EMOJI
 
 _emoji = re.compile(f"[{EMOJI}]")
+_letter = re.compile(r"[^\W\d_]")
+_UPPER = bytes(range(65, 91))
+_LOWER = bytes(range(97, 123))
+_MAX_EMOTES = 64
 _triple = re.compile(r"(.)\1\1", re.DOTALL)
 _run = re.compile(r"(.)\1{2,}", re.DOTALL)
 _LAUGHTER = tuple(
     frozenset(normalize("NFKC", letters))
     for letters in
-        ("ah", "hbaw", "aj", "eh", "hi", "ho", "k", "w", "\u0430\u0445\u0437", "\u0435\u0445", "\u043a\u0435", "ㅋㅎ", "ㅋㄱ", "ㅎㅠㅜ", "ㄷ", "哈", "呵", "嘻",
+        ("ah", "hbaw", "aj", "eh", "hi", "ho", "k", "w", "\u0430\u0445\u0437", "\u0435\u0445", "\u043a\u0435",
+        "ㅋㅎ", "ㅋㄱ", "ㅎㅠㅜ", "ㄷ", "哈", "呵", "嘻",
         "啊", "嘿", "6", "5", "23", "8", "草", "笑", "わ", "lo", "elo", "lu", "xd", "lmao", "kaj", "kek", "ksz")
 )  # fmt: skip
 _LAUGHTER_LETTERS = frozenset().union(*_LAUGHTER)
@@ -28,14 +34,41 @@ has_run = _triple.search
 
 def longest_run(text: str) -> int:
     """Length of the longest series of one character; 1 where nothing stands three times in a row."""
-    if not _triple.search(text):
+    first = _triple.search(text)
+    if first is None:
         return 1
-    return max(match.end() - match.start() for match in _run.finditer(text))
+    return max([match.end() - match.start() for match in _run.finditer(text, first.start())])
 
 
 def without_emoji(text: str) -> str:
     """The text with a space for each pictograph."""
     return _emoji.sub(" ", text)
+
+
+def capitals_ascii(data: bytes, letters: int, emotes: Sequence[str]) -> float:
+    """Capitals / letters of an ASCII text that has so many letters, names of emotes taken out."""
+    for name in emotes[:_MAX_EMOTES]:
+        raw = name.encode()
+        if raw and raw in data:
+            data = data.replace(raw, b"")
+            letters = 0
+    capitals = len(data) - len(data.translate(None, _UPPER))
+    if not capitals:
+        return 0.0
+    if not letters:
+        letters = capitals + len(data) - len(data.translate(None, _LOWER))
+    return capitals / letters
+
+
+def capitals(text: str, emotes: Sequence[str]) -> float:
+    """Capitals / letters of any text, names of emotes taken out."""
+    for name in emotes[:_MAX_EMOTES]:
+        if name:
+            text = text.replace(name, " ")
+    if text.islower() or text.lower() == text:
+        return 0.0
+    found = "".join(_letter.findall(text))
+    return sum(map(str.isupper, found)) / len(found) if found else 0.0
 
 
 def repeated_words(total: int, distinct: set[str]) -> float:

@@ -13,8 +13,7 @@ import attrs
 import re2
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
-from roomguard.engine.text import cues as builtin
-from roomguard.engine.text import fold
+from roomguard.engine.text import cues as builtin, fold
 from roomguard.engine.text.settings import WordSettings
 
 MAX_MATCHES = 256
@@ -151,23 +150,19 @@ class WordLists:
         anchors = [key for key, cue in cues.items() if cue.anchor]
         triggers = list(dict.fromkeys([*_RUNS, *_SPELT_DOTS, *block, *anchors]))
         self._runs = len(_RUNS)
-        self._trigger = _automaton(triggers, MatchKind.LeftmostFirst)
+        self.find_triggers = _automaton(triggers, MatchKind.LeftmostFirst).find_matches_as_indexes
         self.has_block = bool(block)
         self.has_patterns = bool(settings.regex)
 
-    def triggers(self, padded: str) -> tuple[bool, bool]:
-        """(a character three times in a row, a phrase worth a second pass) in a folded, padded text."""
-        found = self._trigger.find_matches_as_indexes(padded)
-        if not found:
-            return False, False
-        runs = phrases = False
-        for index, _, _ in found:
-            if index < self._runs:
-                runs = True
-            else:
-                phrases = True
+    def has_trigger(self, padded: str) -> bool:
+        """Whether a folded, padded text has a phrase worth a second pass, or a run that may hide the start of one."""
+        return bool(self.find_triggers(padded))
+
+    def sort_triggers(self, found: list[tuple[int, int, int]]) -> tuple[bool, bool]:
+        """(a character three times in a row, a phrase worth a second pass) of what `find_triggers` found."""
+        kinds = {index < self._runs for index, _, _ in found}
         # A run may hide the start of a phrase from a search that does not overlap.
-        return runs, phrases or runs
+        return True in kinds, bool(kinds)
 
     def blocked(self, padded: str, *, stretched: bool = False) -> str:
         """The first blocked phrase that no allowed one covers, as the operator wrote it, or ''."""
