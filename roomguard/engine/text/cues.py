@@ -98,7 +98,6 @@ BUILTIN: tuple[CueKind, ...] = (
         promo viewers; remove the space; remove space; delete the space; without the space; without spaces
         накрутка; накрутить; накрутка подписчиков; куплю аккаунт; промокод; купим ваши; куплю ваши; фальш рубли
         фальшивые купюры; рассылка; рассылки; реклама в; по выгодной цене; низкие цены; лучшие цены
-        щедрым мужчиной
         verkaufe; rabattcode; vendo; compra seguidores; se vende; vends; satilik; satılık
         代刷; 刷粉; 刷量; 低价出; 收购; 收購; 招代理; 招商; 承接; 货源; 直销; 代充; 卖号; 卖片; 代发; 发粉; 协议号
         飞机号; 封装; 超级签; 接回; 卡接; 免费视频; 投注站; 手银; 公户
