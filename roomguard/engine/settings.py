@@ -185,7 +185,7 @@ class TierSettings:
 class ElevatedSettings:
     """A room mode: when it begins, what it changes for the wave that caused it, how long it lasts at least."""
 
-    hits: int = 10
+    hits: int = 15
     """So many different new users hit by rules within `window_s` begin this mode."""
     dwell_s: float = 60.0
     """It lasts at least so long, and so long after a rule has asked for it."""
@@ -207,7 +207,7 @@ class ElevatedSettings:
 class RaidSettings(ElevatedSettings):
     """The upper mode."""
 
-    hits: int = 25
+    hits: int = 30
     dwell_s: float = 120.0
 
 
