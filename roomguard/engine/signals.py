@@ -39,7 +39,7 @@ SIGNALS: tuple[Signal, ...] = (
         "Rooms with a custom of walls: thresholds grow with what the room itself writes.",
     ),
     Signal(
-        "links", ("newcomer_link", "invite"), ("links", "invites", "hidden_links"),
+        "links", ("newcomer_link", "fresh_account_advert", "invite"), ("links", "invites", "hidden_links"),
         "Regulars link to what is talked about: only a user's first messages are looked at.",
     ),
     Signal(
