@@ -198,10 +198,12 @@ class Delivery:
         subscription.closed = True
         self._subscriptions -= 1
         self._everything.pop(subscription, None)
-        for room in subscription.rooms:
+        rooms = tuple(subscription.rooms)
+        for room in rooms:
             self._let_go(subscription, room)
         subscription.rooms.clear()
         self._resender.left(subscription)
+        self._pass_on(rooms)
         subscription.take_sent()
         subscription.notify()
 
@@ -218,6 +220,18 @@ class Delivery:
             unenforced=self._resender.unenforced,
             repeats_overflowed=self._resender.overflowed,
         )
+
+    def _pass_on(self, rooms: Iterable[str]) -> None:
+        """What one left unenforced goes to the newest other who has the room.
+
+        An edge that came back before its old connection was known to be dead took its rooms before there was anything
+        to take.
+        """
+        for room in rooms:
+            heirs = [one for one in self._rooms.get(room, ()) if one.repeats]
+            if heirs:
+                for sent in self._resender.took(heirs[-1], room, trio.current_time()):
+                    heirs[-1].put(sent)
 
     def _let_go(self, subscription: Subscription, room: str) -> None:
         holders = self._rooms[room]

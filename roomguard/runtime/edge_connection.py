@@ -148,6 +148,9 @@ class EdgeConnection:
 
     def replaced(self) -> None:
         """Another connection has the session now."""
+        # At once, and not when the close is answered: what this one was sent and nobody enforced has to wait for the
+        # other to take the rooms.
+        self._subscription.close()
         self.end(REPLACED, "another connection took this session over")
 
     def end(self, code: int, reason: str) -> None:
