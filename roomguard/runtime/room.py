@@ -95,7 +95,10 @@ class LiveRoom:
         # What a deadline caused must not be lost if the event after it makes the room crash.
         for place in places:
             self.cursor = place
+            before = self.position
             self._expire_until(ticket.events[place].ts, most=self.hub.settings.turn_events)
+            if self.position != before:
+                ticket.position = max(ticket.position, self.position)
             self._decide(ticket, (place,))
 
     def _decide(self, ticket: Ticket, places: Sequence[int]) -> None:
