@@ -74,6 +74,8 @@ def serve(
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # It would say at each turn that something changed in the folder of the configuration, such as a recording there.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change in the folder
     from roomguard.app import Source, serve as run
     from roomguard.errors import ConfigError
