@@ -1,4 +1,4 @@
-"""Which strategy a room is judged by: what it is, how large it is, what time it is, what an operator sets for a while."""
+"""Which strategy a room is judged by: what it is, its size, the hour, and what an operator sets for a while."""
 
 from __future__ import annotations
 
