@@ -172,6 +172,11 @@ class Stream:
     updates: dict[str, Block]
     """Event kind to the source that counts it."""
 
+    @property
+    def window(self) -> str:
+        """Source of the room's window, which is made when it is first needed."""
+        return f"(slots.{self.name} or room.window({self.name!r}))"
+
 
 @attrs.define
 class Declared:
@@ -390,14 +395,14 @@ class Catalogue:
         scale = f" / {settings.window_s!r}" if kind == "rate" else ""
         if keyed:
             given, key = _KEYED[settings.key]
-            code = f"(slots.{stream.name}.value({key}, now){scale} if {given} else None)"
+            code = f"({stream.window}.value({key}, now){scale} if {given} else None)"
         else:
-            code = f"slots.{stream.name}.value(now){scale}"
+            code = f"{stream.window}.value(now){scale}"
         nullable = keyed or kind in ("ratio", "ewma", "zscore")
         ceiling = (
             ""
             if keyed
-            else {"count": f"len(slots.{stream.name}.times)", "distinct": f"len(slots.{stream.name}.seen)"}.get(
+            else {"count": f"len({stream.window}.times)", "distinct": f"len({stream.window}.seen)"}.get(
                 kind, ""
             )
         )
@@ -405,7 +410,7 @@ class Catalogue:
         self._add(name, settings, stream, symbol)
 
     def _room_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> Block:
-        target = f"slots.{stream.name}.hit"
+        target = f"{stream.window}.hit"
         guards: tuple[str, ...] = ()
         if stream.shape == "members":
             value = f"(ev.user, {self._cause_source()})"
@@ -538,12 +543,12 @@ class Catalogue:
         """A plain count is not over a limit while fewer events than that are kept: no need to look at their times."""
         if stream.shape == "times":
             return f"len(user.{stream.name}) > {count!r} and "
-        return f"len(slots.{stream.name}.times) > {count!r} and " if stream.shape == "count" else ""
+        return f"len({stream.window}.times) > {count!r} and " if stream.shape == "count" else ""
 
     @staticmethod
     def _limit_reading(stream: Stream, seconds: float, key: str) -> str:
         if stream.place == "room":
-            return f"slots.{stream.name}.value({f'{key}, ' if key else ''}now)"
+            return f"{stream.window}.value({f'{key}, ' if key else ''}now)"
         function = "since" if stream.shape == "times" else "total"
         return f"{function}(user.{stream.name}, now - {seconds!r})"
 
@@ -557,9 +562,9 @@ class Catalogue:
             return Block((), (f"{slot} = push({slot}, now, {tail} if {slot} else (now,)",))
         value = cost if weighted else "None"
         if not stream.keyed:
-            return Block((), (f"slots.{stream.name}.hit(now, {value})",))
+            return Block((), (f"{stream.window}.hit(now, {value})",))
         given, key = _KEYED[settings.key]
-        return Block(_operands((given,)), (f"slots.{stream.name}.hit({key}, now, {value})",))
+        return Block(_operands((given,)), (f"{stream.window}.hit({key}, now, {value})",))
 
     def _gcra(self, name: str, settings: LimitSettings, count: float, seconds: float) -> None:
         if settings.key not in ("user", "room"):
@@ -589,8 +594,8 @@ class Catalogue:
     @staticmethod
     def window_source(stream: Stream, key: str) -> str:
         """Source of the window itself that stands behind a feature of the room, or None where there is no key."""
-        slot = f"slots.{stream.name}"
-        return f"{slot}.window_of({_KEYED[key][1]}) if {_KEYED[key][0]} else None" if stream.keyed else slot
+        given, of_key = _KEYED.get(key, ("", ""))
+        return f"{stream.window}.window_of({of_key}) if {given} else None" if stream.keyed else stream.window
 
     # --- what is used ------------------------------------------------------------------------------------------
 

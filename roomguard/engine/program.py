@@ -145,6 +145,8 @@ class Program:
     analyser: Analyser
     reasons: Reasons
     user_class: type[Any]
+    slots_class: type[Any]
+    """The room-wide windows of one room, each None until its first event: most rooms need few of them."""
     streams: Mapping[str, Stream]
     catalogue: Catalogue
     longest_window: float
@@ -157,14 +159,9 @@ class Program:
     """Thresholds that decide what features count: no strategy and no override may change them."""
     variants: Variants = attrs.field(factory=Variants, eq=False)
 
-    def new_slots(self) -> Any:
-        """The room-wide windows of one room."""
-        slots = _Slots()
-        caps = self.settings.caps
-        for name, stream in self.streams.items():
-            if stream.place == "room":
-                setattr(slots, name, _window_of(stream, caps.texts))
-        return slots
+    def new_window(self, name: str) -> Any:
+        """The window of a room-wide stream, empty."""
+        return _window_of(self.streams[name], self.settings.caps.texts)
 
     def strategy_for(
         self,
@@ -208,13 +205,7 @@ def _has_size(settings: StrategySettings, viewers: int | None) -> bool:
     return not settings.viewers_max or viewers <= settings.viewers_max
 
 
-class _Slots:
-    """The room-wide windows, one attribute each."""
-
-
 def _window_of(stream: Stream, texts: int) -> Any:
-    if stream.shape == "number":
-        return 0.0
     factory = ROOM_WINDOWS[stream.shape]
     if stream.keyed:
         return windows.Keyed(factory, stream.horizon, stream.cap, texts)
@@ -309,6 +300,7 @@ class _Builder:
             analyser=analyser,
             reasons=Reasons(settings.reasons),
             user_class=_user_class(streams),
+            slots_class=_slots_class(streams),
             streams=streams,
             catalogue=self.catalogue,
             longest_window=max((s.horizon for s in streams.values() if s.horizon < inf), default=0.0),
@@ -637,6 +629,14 @@ _HELPERS = ("since", "push", "push_pair", "same", "total", "different", "mean_ga
 
 def _indent(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
+
+
+def _slots_class(streams: Mapping[str, Stream]) -> type[Any]:
+    kept = [stream for stream in streams.values() if stream.place == "room"]
+    fields: list[Any] = [
+        (stream.name, float, 0.0) if stream.shape == "number" else (stream.name, Any, None) for stream in kept
+    ]
+    return msgspec.defstruct("Slots", fields, gc=False)
 
 
 def _user_class(streams: Mapping[str, Stream]) -> type[Any]:

@@ -90,7 +90,7 @@ class RoomGuard:
         self.opened = -inf
         self.opening = True
         self.users: dict[str, Any] = {}
-        self.slots = self.program.new_slots()
+        self.slots: Any = self.program.slots_class()
         self.viewers = None
         self.staff: dict[str, None] = {}
         self.penalties = Penalties(caps.penalties)
@@ -390,6 +390,12 @@ class RoomGuard:
         if self.restriction is not None and self.restriction.id == record.action:
             self.lift()
         return Outcome(actions=(action,))
+
+    def window(self, name: str) -> Any:
+        """The room-wide window of this name, made now: for generated source that finds none."""
+        window = self.program.new_window(name)
+        setattr(self.slots, name, window)
+        return window
 
     # --- what decisions use --------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ def dump(room: RoomGuard) -> bytes:
         "staff": list(room.staff),
         "fields": fields,
         "users": [[name, *(getattr(user, field) for field in fields)] for name, user in room.users.items()],
-        "slots": {name: _dump_slot(getattr(room.slots, name)) for name in vars(room.slots)},
+        "slots": _dump_slots(room.slots),
         "penalties": room.penalties.dump(),
         "strikes": room.strikes.dump(),
         "brakes": room.brakes.dump(),
@@ -75,7 +75,7 @@ def _load(room: RoomGuard, data: dict[str, Any]) -> None:
     fields = tuple(data["fields"])
     room.users = {row[0]: _user(room.program, dict(zip(fields, row[1:], strict=True))) for row in data["users"]}
     for name, content in data["slots"].items():
-        _load_slot(room.slots, name, content)
+        _load_slot(room, name, content)
     room.grace_until = _or(data["grace"], -inf)
     room.raid_until, room.raid_size = _or(data["raid"][0], -inf), data["raid"][1]
     restriction = data["restriction"]
@@ -117,18 +117,20 @@ def _user(program: Program, values: dict[str, Any]) -> Any:
     return program.user_class(**{name: _tuple(value) for name, value in values.items() if name in kept})
 
 
-def _dump_slot(slot: Any) -> Any:
-    return slot if isinstance(slot, float) else slot.dump()
+def _dump_slots(slots: Any) -> dict[str, Any]:
+    """The windows that were needed so far, and the levels of limits."""
+    kept = ((name, getattr(slots, name)) for name in slots.__struct_fields__)
+    return {name: slot if isinstance(slot, float) else slot.dump() for name, slot in kept if slot is not None}
 
 
-def _load_slot(slots: Any, name: str, content: Any) -> None:
-    slot = getattr(slots, name, None)
-    if slot is None:
+def _load_slot(room: RoomGuard, name: str, content: Any) -> None:
+    slots = room.slots
+    if name not in slots.__struct_fields__:
         return
-    if isinstance(slot, float):
+    if isinstance(getattr(slots, name), float):
         setattr(slots, name, content)
     else:
-        slot.load(content)
+        room.window(name).load(content)
 
 
 def _action(data: dict[str, Any]) -> Action:
@@ -149,10 +151,9 @@ def move(room: RoomGuard, program: Program) -> None:
     room.penalties.limit(caps.penalties)
     room.tally.forgotten_penalties += room.penalties.forgotten - forgotten
     room.strikes.limit(caps.penalties)
-    old_slots, room.slots = room.slots, program.new_slots()
-    for name in vars(room.slots):
-        if hasattr(old_slots, name):
-            _load_slot(room.slots, name, _dump_slot(getattr(old_slots, name)))
+    old_slots, room.slots = room.slots, program.slots_class()
+    for name, content in _dump_slots(old_slots).items():
+        _load_slot(room, name, content)
     fields = before.user_class.__struct_fields__
     if fields == program.user_class.__struct_fields__:
         return  # the same fields: the records serve as they are

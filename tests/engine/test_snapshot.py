@@ -136,7 +136,7 @@ def test_a_reload_keeps_what_both_programs_know() -> None:
     assert ["warn"] == [action.kind for action in other.chat("ann", at=3).actions]
     assert ["delete", "warn"] == [action.kind for action in room.chat("ann", at=3).actions]
     assert (one.version, two.version) == (other.actions[0].config, room.actions[0].config)
-    (fresh,) = set(vars(room.guard.slots)) - set(vars(other.guard.slots))
+    (fresh,) = set(room.guard.slots.__struct_fields__) - set(other.guard.slots.__struct_fields__)
     assert 1 == getattr(room.guard.slots, fresh).value(START + 3)
 
 
@@ -169,7 +169,7 @@ def test_a_reload_with_smaller_caps_frees_at_once() -> None:
     numbers = room.guard.statistics()
     assert (5, 5) == (numbers.penalties, numbers.strikes)
     assert 96 == room.guard.tally.forgotten_penalties
-    for slot in vars(room.guard.slots).values():
+    for slot in (getattr(room.guard.slots, name) for name in room.guard.slots.__struct_fields__):
         assert len(slot.entries) <= 10
     for number in range(50):
         room.chat(f"w{number}", "hello", at=3)
