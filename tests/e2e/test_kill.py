@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.edges import Consumer, Edge, Frame, Record, run, until
 from tests.e2e.guards import Guard
 
-KILLS = int(os.environ.get("ROOMGUARD_KILLS", "6"))
+KILLS = int(os.environ.get("ROOMGUARD_KILLS", "5"))
 EDGES = 3
 ROOMS = 8
 CONFIG = """

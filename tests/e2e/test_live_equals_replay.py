@@ -24,7 +24,7 @@ SPEED = 20.0
 EDGES = 4
 BATCHES = (1, 7, 128, 3, 61, 2, 255, 19)
 BACKENDS = ("trio-websocket", "sansio")
-REAL_S = float(os.environ.get("ROOMGUARD_LIVE_S", "6"))
+REAL_S = float(os.environ.get("ROOMGUARD_LIVE_S", "4"))
 """How long the real recordings are played, wall seconds; 600 plays 190 rooms for more than three hours of theirs."""
 REAL_ROOMS = int(os.environ.get("ROOMGUARD_LIVE_ROOMS", "24"))
 JUDGING = ("rules.reported.mode=enforce", "rules.shouting.mode=enforce", 'words.block=["forbiddenword"]')

@@ -186,8 +186,10 @@ def test_pause_and_resume(guard: Guard) -> None:
     async def story() -> None:
         async with loaded(guard) as (load, consumer):
             guard.tell(signal.SIGUSR1)
-            await asyncio.to_thread(guard.until, lambda found: found["paused"])
-            silent_from = (await asyncio.to_thread(guard.status))["offset"]
+            quiet = await asyncio.to_thread(
+                guard.until, lambda found: found["paused"] and not found["waiting_for_disk"]
+            )
+            silent_from = quiet["offset"]
             await load.more()
             status = await asyncio.to_thread(guard.status)
             assert status["offset"] == silent_from
