@@ -97,7 +97,7 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "many accounts behind one device or net", ("one_device", "one_net"), ("device_users", "net_users"),
-        "Families share a device, schools and mobile carriers a network: a network counts only beside an advert.",
+        "Families share a device, schools and mobile carriers a network: a network counts only where all say the same.",
     ),
     Signal(
         "reports", ("reported",), ("reporters_600s",),
