@@ -18,6 +18,7 @@ from roomguard.config.root import LIFTED, Settings
 from roomguard.config.structure import Complaint
 from roomguard.engine.program import Program, RuleErrors, RuleProblem, compile_program
 from roomguard.engine.reasons import Overrides, override_problem
+from roomguard.engine.text.model import MAX_BYTES, ModelError, TextModel, from_bytes
 from roomguard.engine.text.settings import WordSettings
 from roomguard.engine.text.words import compile_patterns
 from roomguard.errors import ConfigError
@@ -42,17 +43,34 @@ def configure(
 def compiled(loaded: Loaded) -> Program:
     """Compile the judging settings. Raises ConfigError, each problem at the line of its key."""
     engine = loaded.settings.engine
-    complaints = [*_patterns(engine.words), *_texts(engine.reasons)]
+    model, complaints = _model(engine.words)
+    complaints += [*_patterns(engine.words), *_texts(engine.reasons)]
     if complaints:  # the compiler would stop at these; without them it says what else is wrong
         engine = attrs.evolve(engine, words=WordSettings(), reasons={})
     try:
-        program = compile_program(engine)
+        program = compile_program(engine, model)
     except RuleErrors as error:
         complaints += [Complaint(_key(one), one.message) for one in error.problems]
         raise ConfigError(loaded.problems(complaints)) from None
     if complaints:
         raise ConfigError(loaded.problems(complaints))
     return program
+
+
+def _model(words: WordSettings) -> tuple[TextModel | None, list[Complaint]]:
+    """The text model the settings name, and what is wrong with its file."""
+    if not words.model_file:
+        return None, []
+    try:
+        with Path(words.model_file).open("rb") as file:
+            return from_bytes(file.read(MAX_BYTES + 1)), []
+    except OSError as error:
+        message = f"{words.model_file} cannot be read: {error.strerror or error}"
+    except ModelError as error:
+        message = f"{words.model_file} {error}"
+    except ValueError:
+        message = "is no name of a file"
+    return None, [Complaint(("words", "model_file"), message)]
 
 
 def _patterns(words: WordSettings) -> list[Complaint]:
@@ -87,7 +105,11 @@ def _texts(reasons: Overrides) -> list[Complaint]:
 
 def differences(old: Configuration, new: Configuration) -> list[Change]:
     """What differs between two configurations, in words."""
-    return changes(old.settings, new.settings)
+    found = changes(old.settings, new.settings)
+    before, after = (None if one is None else one.digest for one in (old.program.model, new.program.model))
+    if before != after and old.settings.engine.words.model_file == new.settings.engine.words.model_file:
+        found.append(Change("what is in words.model_file", before, after, restart=False))
+    return found
 
 
 def _key(problem: RuleProblem) -> Key:

@@ -97,6 +97,8 @@ BASE: tuple[Entry, ...] = (
     _entry("report_reason", Kind.TEXT, "ev.reason", "", "what the reporter says", nullable=True, events=("report",)),
 )  # fmt: skip
 
+BEHIND: Mapping[str, str] = {"text_spam": "text_spam_grams"}
+"""Features to what stands behind them: told as evidence wherever the feature is, and worked out for nothing else."""
 _FACT_KINDS = {int: Kind.NUMBER, float: Kind.NUMBER, bool: Kind.BOOL, str: Kind.TEXT}
 
 
@@ -413,17 +415,18 @@ class Catalogue:
         target = f"{stream.window}.hit"
         guards: tuple[str, ...] = ()
         if stream.shape == "members":
-            value = f"(ev.user, {self._cause_source()})"
+            value = f", ev.user, {self._cause_source()}"
         elif settings.kind in ("sum", "distinct"):
-            value, guards = self._carried(settings, scope)
+            carried, guards = self._carried(settings, scope)
+            value = f", {carried}"
         elif settings.kind == "ratio":
-            value = compile_condition(settings.of, scope).true
+            value = f", {compile_condition(settings.of, scope).true}"
         else:
-            value = "None"
+            value = ""
         if not stream.keyed:
-            return Block(_operands(guards), (f"{target}(now, {value})",))
+            return Block(_operands(guards), (f"{target}(now{value})",))
         given, key = _KEYED[settings.key]
-        return Block(_operands((given, *guards)), (f"{target}({key}, now, {value})",))
+        return Block(_operands((given, *guards)), (f"{target}({key}, now{value})",))
 
     def _cause_source(self) -> str:
         """Source of the event a cluster holds against its user: none of those who are exempt by their role."""
@@ -560,11 +563,11 @@ class Catalogue:
             if weighted:
                 return Block((), (f"{slot} = push_pair({slot}, now, {cost}, {tail}",))
             return Block((), (f"{slot} = push({slot}, now, {tail} if {slot} else (now,)",))
-        value = cost if weighted else "None"
+        value = f", {cost}" if weighted else ""
         if not stream.keyed:
-            return Block((), (f"{stream.window}.hit(now, {value})",))
+            return Block((), (f"{stream.window}.hit(now{value})",))
         given, key = _KEYED[settings.key]
-        return Block(_operands((given,)), (f"{stream.window}.hit({key}, now, {value})",))
+        return Block(_operands((given,)), (f"{stream.window}.hit({key}, now{value})",))
 
     def _gcra(self, name: str, settings: LimitSettings, count: float, seconds: float) -> None:
         if settings.key not in ("user", "room"):

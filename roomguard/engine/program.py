@@ -20,6 +20,7 @@ import re2
 
 from roomguard.engine import windows
 from roomguard.engine.features import (
+    BEHIND,
     JUDGED_KINDS,
     MOST_USER_ENTRIES,
     ROOM_WINDOWS,
@@ -49,6 +50,7 @@ from roomguard.engine.settings import (
 )
 from roomguard.engine.steps import ARGUMENTS, StepWriter
 from roomguard.engine.text.analyser import Analyser
+from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.settings import WordSettings
 from roomguard.engine.variants import Variants, rebind
 
@@ -143,6 +145,8 @@ class Program:
     strategies: Mapping[str, Strategy]
     ladders: Mapping[str, tuple[Step, ...]]
     analyser: Analyser
+    model: TextModel | None
+    """What `text_spam` is asked of; settings only name its file."""
     reasons: Reasons
     user_class: type[Any]
     slots_class: type[Any]
@@ -213,22 +217,24 @@ def _window_of(stream: Stream, texts: int) -> Any:
 
 
 @functools.lru_cache(maxsize=2)
-def _analyser_of(words: WordSettings) -> Analyser:
+def _analyser_of(words: WordSettings, model: TextModel | None) -> Analyser:
     """The analyser of these words; after a reload that left them alone the same one, with the texts it knows."""
-    return Analyser(words)
+    return Analyser(words, model)
 
 
-def version_of(settings: EngineSettings) -> str:
+def version_of(settings: EngineSettings, model: TextModel | None = None) -> str:
     """The configuration version: a hash of everything that can change a decision, whatever order it was written in."""
     plain = attrs.asdict(settings)
+    # Not where the model lies decides, but what is in it.
+    plain["words"]["model_file"] = "" if model is None else model.digest
     return hashlib.blake2b(msgspec.json.encode(plain, order="deterministic"), digest_size=6).hexdigest()
 
 
-def compile_program(settings: EngineSettings) -> Program:
-    """Compile the judging settings. Raises RuleErrors with everything that is wrong."""
+def compile_program(settings: EngineSettings, model: TextModel | None = None) -> Program:
+    """Compile the judging settings; `model` is what is in the file they name. Raises RuleErrors with all problems."""
     if "default" not in settings.ladders:
         settings = attrs.evolve(settings, ladders={"default": LadderSettings(), **settings.ladders})
-    return _Builder(settings).build()
+    return _Builder(settings, model).build()
 
 
 def parse_step(text: str) -> Step:
@@ -260,8 +266,9 @@ class _Compiled:
 class _Builder:
     """Collects every problem on the way, and raises them together at the end."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, model: TextModel | None) -> None:
         self.settings = settings
+        self.model = model
         self.problems: list[RuleProblem] = []
         self.constants: dict[str, Any] = {}
         clusters = frozenset(rule.cluster for rule in settings.rules if rule.cluster)
@@ -293,11 +300,12 @@ class _Builder:
         streams = self._streams()
         strategies = self._strategies(names, compiled, streams)
         return Program(
-            version=version_of(settings),
+            version=version_of(settings, self.model),
             settings=settings,
             strategies=strategies,
             ladders=ladders,
             analyser=analyser,
+            model=self.model,
             reasons=Reasons(settings.reasons),
             user_class=_user_class(streams),
             slots_class=_slots_class(streams),
@@ -393,7 +401,7 @@ class _Builder:
 
     def _analyser(self) -> Analyser:
         try:
-            return _analyser_of(self.settings.words)
+            return _analyser_of(self.settings.words, self.model)
         except re2.error as error:
             self.problem("words", None, "regex", f"RE2 does not take a pattern: {error}")
             return Analyser(WordSettings())
@@ -611,7 +619,8 @@ class _Builder:
         scope.by_name = True
         condition = compile_condition(item.rule.when, scope)
         symbols = {**scope.symbols, **{symbol.name: symbol for symbol in scope.limits.values()}}
-        values = ", ".join(f"{name!r}: {symbols[name].code}" for name in condition.symbols)
+        told = dict.fromkeys([*condition.symbols, *(BEHIND[name] for name in condition.symbols if name in BEHIND)])
+        values = ", ".join(f"{name!r}: {symbols[name].code}" for name in told)
         # Gcra flags exist only inside the step; what it saw is what the room's level says just after it.
         flags = sorted({symbols[name].code for name in condition.symbols if symbols[name].code.startswith("o_")})
         lines = [f"def probe_{kind}_{item.index}{ARGUMENTS}:"]

@@ -81,7 +81,7 @@ class Operations:
         if not paused or self._program.settings.mode == "shadow":
             return self._program
         settings = attrs.evolve(self._program.settings, mode="shadow")
-        return await trio.to_thread.run_sync(compile_program, settings)
+        return await trio.to_thread.run_sync(compile_program, settings, self._program.model)
 
     async def undo(self, action_id: str) -> Undone:
         """Take one action back.

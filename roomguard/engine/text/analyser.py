@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from roomguard.engine.text import fold, odd, shape
 from roomguard.engine.text.facts import DISGUISED, Facts
 from roomguard.engine.text.links import LinkFinder, may_link
+from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.settings import WordSettings
 from roomguard.engine.text.words import Scores, WordLists
 
@@ -34,8 +35,9 @@ class Analyser:
     at most five folded forms of 512, so the memo stays below `cache_texts` x 10,000 code points.
     """
 
-    def __init__(self, settings: WordSettings) -> None:
-        """Raises `re2.error` for a pattern that RE2 does not take."""
+    def __init__(self, settings: WordSettings, model: TextModel | None = None) -> None:
+        """`model` gives texts their `text_spam`. Raises `re2.error` for a pattern that RE2 does not take."""
+        self._model = model
         self._words = WordLists(settings)
         self._finder = LinkFinder(
             frozenset(domain.lower().removeprefix("www.") for domain in settings.allow_domains),
@@ -53,7 +55,9 @@ class Analyser:
             return known
         known = self._old.get(key)
         if known is None:
-            known = self.judge(text, emotes)
+            known = self._judge(text, emotes)
+            if self._model is not None:
+                known.ask(self._model)
         if len(self._young) >= self._capacity:
             self._old, self._young = self._young, {}
         self._young[key] = known
@@ -61,6 +65,12 @@ class Analyser:
 
     def judge(self, text: str, emotes: Sequence[str] = ()) -> Facts:
         """`facts` without the memo."""
+        facts = self._judge(text, emotes)
+        if self._model is not None:
+            facts.ask(self._model)
+        return facts
+
+    def _judge(self, text: str, emotes: Sequence[str]) -> Facts:
         if len(text) > fold.MAX_LENGTH:
             text = text[: fold.MAX_LENGTH]
         if ":" in text and text.count(":") > 1:

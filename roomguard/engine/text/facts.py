@@ -17,6 +17,7 @@ from roomguard.engine.text import fold, shape
 from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
 from roomguard.engine.text.contacts import count_contacts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
+from roomguard.engine.text.model import TextModel
 
 DISGUISED = 300
 """Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
@@ -115,6 +116,11 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     """Points of begging cues: of each kind the dearest. 3 is plain begging."""
     cues: tuple[str, ...] = ()
     """The kinds of cues that made `advert` and `begging`, sorted."""
+    text_spam: float | None = LATER
+    """How likely the text is spam by the learned model, 0 to 1; unknown where none is configured."""
+    text_spam_grams: tuple[str, ...] = LATER
+    """The few parts of the text that spoke loudest for `text_spam`."""
+    _model: TextModel | None = None
 
     if TYPE_CHECKING:
         # The slots of those deferred fields that every message needs; see `_defer`.
@@ -150,6 +156,15 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     def may_link(self) -> None:
         """Leave links for later; without this there are none."""
         self.links = self.domains = self.hidden_links = self.invites = self.blocked_domain = LATER
+
+    def ask(self, model: TextModel) -> None:
+        """Let `model` say how likely spam is; without this it is unknown."""
+        self._model = model
+
+    def model_text(self) -> tuple[str, str]:
+        """The judged part of the text and the same folded, as a text model reads them."""
+        part = self._part or self.skeleton  # a text without letters or digits keeps nothing else
+        return part, self._low or part.lower()
 
     def _count(self) -> None:
         body, part = self._body, self._part
@@ -228,6 +243,15 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         else:
             self.caps_ratio = shape.capitals(part, self._emotes)
 
+    def _ask_model(self) -> None:
+        model = self._model
+        if model is not None:
+            part, low = self.model_text()
+            self.text_spam = model.score(low, part)
+
+    def _name_grams(self) -> None:
+        self.text_spam_grams = () if self._model is None else self._model.loudest(self.model_text()[1])
+
 
 _GROUPS = {
     "_count": ("letters", "words", "digits", "symbols"),
@@ -237,6 +261,8 @@ _GROUPS = {
     "_find_links": ("links", "domains", "hidden_links", "invites", "blocked_domain"),
     "_count_contacts": ("contacts",),
     "_weigh_capitals": ("caps_ratio",),
+    "_ask_model": ("text_spam",),
+    "_name_grams": ("text_spam_grams",),
 }
 """The deferred fields, by the method that works them out together."""
 

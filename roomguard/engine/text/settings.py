@@ -28,7 +28,7 @@ class WordSettings:
     case ignored. `allow_domains` are no links at all (subdomains included); `block_domains` are reported by name.
     `adverts` adds cues to the built-in list, `builtin_adverts` switches that list off.
     `cache_texts` bounds the memo of judged texts, each of its two generations; when both are full the older is
-    forgotten.
+    forgotten. `model_file` names a text model made by `python3 -m roomguard learn`; without one `text_spam` is unknown.
     """
 
     block: tuple[str, ...] = ()
@@ -38,4 +38,5 @@ class WordSettings:
     block_domains: tuple[str, ...] = ()
     adverts: tuple[AdvertCue, ...] = ()
     builtin_adverts: bool = True
+    model_file: str = ""
     cache_texts: int = attrs.field(default=8192, validator=attrs.validators.ge(16))
