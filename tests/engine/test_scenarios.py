@@ -314,8 +314,10 @@ def crowd(scene: Scene, count: int, since: float = -900.0) -> list[str]:
     return users
 
 
-THINGS = """river candle winter kitchen jacket garden planet window teacher morning bridge carpet music letter shoulder
-summer doctor engine forest finger mirror pencil rocket saddle tunnel village whistle yogurt zebra anchor blanket""".split()  # noqa: E501
+THINGS = (
+    "river candle winter kitchen jacket garden planet window teacher morning bridge carpet music letter shoulder "
+    "summer doctor engine forest finger mirror pencil rocket saddle tunnel village whistle yogurt zebra anchor"
+).split()
 PASTA = "I used to play this game with my grandfather every single sunday and he always lost his keys under the couch"
 ADVERT = "Get cheap viewers and followers at bigviews.example now, first hundred people get it for free, link in bio"
 
