@@ -15,6 +15,7 @@ import attrs
 from roomguard.engine.features import names_in
 from roomguard.engine.modes import LEVELS
 from roomguard.engine.rules.language import RuleError, compile_condition
+from roomguard.engine.variants import MAX_VARIANTS
 
 if TYPE_CHECKING:
     from roomguard.engine.program import Program, Strategy
@@ -73,7 +74,18 @@ def _is_number(value: Any) -> bool:
 
 
 def _may_be(program: Program, name: str, value: float) -> bool:
-    """Whether a threshold may have a value: it exists, is no part of a feature, and its windows reach so far."""
+    """Whether a threshold may have a value. Found out once: rules are read anew for it, and rooms ask often."""
+    checked = program.variants.checked
+    known = checked.get((name, value))
+    if known is None:
+        if len(checked) >= MAX_VARIANTS:
+            del checked[next(iter(checked))]
+        known = checked[name, value] = _is_within_reach(program, name, value)
+    return known
+
+
+def _is_within_reach(program: Program, name: str, value: float) -> bool:
+    """Whether a threshold exists, is no part of a feature, and its windows reach so far."""
     settings = program.settings
     if name not in settings.thresholds or name in program.shared:
         return False

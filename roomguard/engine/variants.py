@@ -29,9 +29,11 @@ Function = Callable[..., Any]
 class Variants:
     """The variants of one program's strategies, shared by its rooms."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_kept", "checked")
 
     def __init__(self) -> None:
+        self.checked: dict[tuple[str, float], bool] = {}
+        """Whether a threshold may have a value, as `engine.overrides` found out; at most `MAX_VARIANTS` answers."""
         self._kept: OrderedDict[tuple[Any, ...], Strategy] = OrderedDict()
 
     def __len__(self) -> int:
