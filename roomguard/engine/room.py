@@ -373,7 +373,7 @@ class RoomGuard:
         penalty = self.penalties.find(record.action)
         user, kind = record.user, record.kind
         self._note_undone(record.action)
-        if user is not None and kind != "restrict" and record.action not in self.stance.strikeless:
+        if user is not None and kind != "restrict" and record.action not in (self.stance.strikeless or ()):
             self._take_strike_back(user, record.rule)
         if penalty is not None:
             self.penalties.end(penalty.user, penalty.kind)
@@ -444,7 +444,7 @@ class RoomGuard:
 
     def lang_of(self, user: str | None) -> str | None:
         """The language to speak to a user in: what they were last hit in, else the room's."""
-        return self.stance.langs.get(user, self.lang) if user is not None else self.lang
+        return self.lang if user is None else self.stance.lang_of(user, self.lang)
 
     def hold(self, event_id: str, user: str, rule: Rule, now: float) -> list[Action]:
         """Hold a message until a human decides; at the cap the oldest gets the fail mode at once."""

@@ -51,8 +51,9 @@ class Stance:
         """When the hour changes for some strategy. No timer runs for it: it is made up for by the next input."""
         self.pending: Pending | None = None
         self.notice_from = -inf
-        self.langs: dict[str, str] = {}
-        self.strikeless: dict[str, None] = {}
+        # Made when first needed: there may be a hundred thousand rooms.
+        self.langs: dict[str, str] | None = None
+        self.strikeless: dict[str, None] | None = None
         self.evicted = 0
         """Users forgotten at the cap, so that all ever met can be told."""
         self.raid_base = 0
@@ -152,8 +153,14 @@ class Stance:
 
     # --- small memories ----------------------------------------------------------------------------------------
 
+    def lang_of(self, user: str, usual: str | None) -> str | None:
+        """The language a user was last hit in, else the usual one."""
+        return usual if self.langs is None else self.langs.get(user, usual)
+
     def speaks(self, user: str, lang: str) -> None:
         """Remember a user's language."""
+        if self.langs is None:
+            self.langs = {}
         if self.langs.get(user) == lang:
             return
         if len(self.langs) >= MAX_LANGS:
@@ -162,6 +169,8 @@ class Stance:
 
     def gave_no_strike(self, action: str) -> None:
         """Remember that undoing this action takes no strike back: another action of the decision carries it."""
+        if self.strikeless is None:
+            self.strikeless = {}
         if len(self.strikeless) >= MAX_STRIKELESS:
             del self.strikeless[next(iter(self.strikeless))]
         self.strikeless[action] = None
@@ -176,8 +185,8 @@ class Stance:
             "overrides": [attrs.asdict(override) for override in self.overrides],
             "pending": None if self.pending is None else self.pending.dump(),
             "notice": None if self.notice_from == -inf else self.notice_from,
-            "langs": self.langs,
-            "strikeless": list(self.strikeless),
+            "langs": self.langs or {},
+            "strikeless": list(self.strikeless or ()),
             "met": [self.evicted, self.raid_base],
         }
 
@@ -194,8 +203,8 @@ class Stance:
             self.pending = Pending()
             self.pending.load(data["pending"])
         self.notice_from = -inf if data["notice"] is None else data["notice"]
-        self.langs = dict(data["langs"])
-        self.strikeless = dict.fromkeys(data["strikeless"])
+        self.langs = dict(data["langs"]) or None
+        self.strikeless = dict.fromkeys(data["strikeless"]) or None
         self.evicted, self.raid_base = data["met"]
         self.settle(room)
 
