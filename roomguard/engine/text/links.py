@@ -13,10 +13,13 @@ import attrs
 from roomguard.engine.text.tlds import SURE, UNSURE, WITH_PATH
 
 INVITES = (
-    "discord.gg", "discord.com/invite", "discordapp.com/invite", "dsc.gg", "t.me", "telegram.me", "telegram.dog", "wa.me", "chat.whatsapp.com",
-    "m.me", "line.me", "kik.me", "join.skype.com", "vk.me", "signal.group", "zalo.me", "guilded.gg", "teamspeak", "invite.gg",
+    "discord.gg", "discord.com/invite", "discordapp.com/invite", "dsc.gg", "t.me", "telegram.me", "telegram.dog", "wa.me",
+    "chat.whatsapp.com", "m.me", "line.me", "kik.me", "join.skype.com", "vk.me", "signal.group", "zalo.me", "guilded.gg",
+    "teamspeak", "invite.gg",
 )  # fmt: skip
 """Where an invitation into another place leads: names, or names with the start of a path."""
+
+_INVITE_STARTS = tuple(f"{invite}{end}" for invite in INVITES for end in "/?")
 
 MAX_LINKS = 16
 """Links looked at in one text; there is no more to learn from the seventeenth."""
@@ -54,10 +57,11 @@ _spaced = re.compile(r"(?<!\w)((?:[a-z0-9] ){3,30}[a-z0-9]) ?(?:\.|dot) ?((?:[a-
 _explicit = re.compile(r"[\(\[\{<]|\bdot+\b|\bd0t\b|точка|punto|punkt", re.IGNORECASE)
 
 _COMMON_WORDS = frozenset(
-    "the and for you are was not but what that this with have from they all can out now its just like get lol bro yes yeah okay "
-    "dot did how who why him her his she our one two too via per gonna want know think good time chat game stream play back here "
-    "there then when where which would could should been being really about right going come make love hate nice cool best work "
-    "live online store shop link click top pro club fun win info app fake real free cheap new old any some more most".split()
+    "the and for you are was not but what that this with have from they all can out now its just like get lol bro "
+    "yes yeah okay dot did how who why him her his she our one two too via per gonna want know think good time "
+    "chat game stream play back here there then when where which would could should been being really about right "
+    "going come make love hate nice cool best work live online store shop link click top pro club fun win info "
+    "app fake real free cheap new old any some more most".split()
 )
 
 
@@ -163,7 +167,7 @@ def may_link(low: str) -> bool:
 def is_invite(host: str, path: str) -> bool:
     """Whether a link invites into another chat."""
     whole = f"{host}{path}".lower() + "/"
-    return any(whole.startswith(f"{invite}/") or whole.startswith(f"{invite}?") for invite in INVITES)
+    return whole.startswith(_INVITE_STARTS)
 
 
 def _is_link(name: str, ending: str, path: str) -> bool:
