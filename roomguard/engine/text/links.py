@@ -13,9 +13,9 @@ import attrs
 from roomguard.engine.text.tlds import SURE, UNSURE, WITH_PATH
 
 INVITES = (
-    "discord.gg", "discord.com/invite", "discordapp.com/invite", "dsc.gg", "t.me", "telegram.me", "telegram.dog", "wa.me",
-    "chat.whatsapp.com", "m.me", "line.me", "kik.me", "join.skype.com", "vk.me", "signal.group", "zalo.me", "guilded.gg",
-    "teamspeak", "invite.gg",
+    "discord.gg", "discord.com/invite", "discordapp.com/invite", "dsc.gg", "t.me", "telegram.me",
+    "telegram.dog", "wa.me", "chat.whatsapp.com", "m.me", "line.me", "kik.me", "join.skype.com", "vk.me",
+    "signal.group", "zalo.me", "guilded.gg", "teamspeak", "invite.gg",
 )  # fmt: skip
 """Where an invitation into another place leads: names, or names with the start of a path."""
 
