@@ -415,7 +415,7 @@ class Catalogue:
         target = f"{stream.window}.hit"
         guards: tuple[str, ...] = ()
         if stream.shape == "members":
-            value = f", ev.user, {self._cause_source()}"
+            value = f", (ev.user, {self._cause_source()})"
         elif settings.kind in ("sum", "distinct"):
             carried, guards = self._carried(settings, scope)
             value = f", {carried}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import pairwise
 from math import exp, inf, sqrt
@@ -354,7 +355,7 @@ def test_keys_have_a_cap() -> None:
     keyed = Keyed(Count, WINDOW, 10, 3)
     for second, key in enumerate("abcad"):
         keyed.hit(key, float(second))
-    assert ["c", "a", "d"] == list(keyed.entries)
+    assert ["c", "a", "d"] == [key for key, _ in keyed.dump()]
     assert 1 == keyed.evicted
     assert 4.0 == keyed.last()
     for number in range(20):
@@ -362,6 +363,28 @@ def test_keys_have_a_cap() -> None:
         assert len(keyed.entries) <= 3
     assert 0 == keyed.value("a", 120.0)
     assert -inf == Keyed(Count, WINDOW, 10, 3).last()
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=400), st.integers(1, 9))
+def test_keys_leave_in_order_of_use(uses: list[tuple[int, int]], most: int) -> None:
+    """Whatever is used again and when, what is remembered is what a table in order of last use would hold."""
+    keyed, model, now, evicted = Keyed(Count, WINDOW, 10, most), OrderedDict[int, float](), 0.0, 0
+    for key, gap in uses:
+        now += gap
+        if key not in model:
+            for first, at in list(model.items())[:2]:
+                if at > now - WINDOW:
+                    break
+                del model[first]
+            if len(model) >= most:
+                model.popitem(last=False)
+                evicted += 1
+        model[key] = now
+        model.move_to_end(key)
+        keyed.hit(key, now)
+        assert len(keyed.order) <= 3 * most + 200
+    assert [*model] == [key for key, _ in keyed.dump()]
+    assert evicted == keyed.evicted
 
 
 def test_keyed_round_trip() -> None:
@@ -373,8 +396,8 @@ def test_keyed_round_trip() -> None:
     same, small = Keyed(Distinct, WINDOW, 10, 3), Keyed(Distinct, WINDOW, 10, 2)
     same.load(data)
     small.load(data)
-    assert list(keyed.entries) == list(same.entries)
-    assert ["c", "a"] == list(small.entries)
+    assert keyed.dump() == same.dump()
+    assert ["c", "a"] == [key for key, _ in small.dump()]
     assert 1 == small.evicted
     assert small.window_of("b") is None
     assert 1 == small.window_of("a").value(3.0)
