@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from roomguard.engine.text import fold, odd, shape
-from roomguard.engine.text.facts import DISGUISED, Facts
+from roomguard.engine.text.facts import DISGUISED, LATER, Facts
 from roomguard.engine.text.links import LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.settings import WordSettings
@@ -114,7 +114,8 @@ class Analyser:
         leet = bool(signs) and (
             not _LEET_SIGNS.isdisjoint(signs) or (b"!" in signs and _bang_in_word.search(part) is not None)
         )
-        facts = Facts(text, part, "", body, emotes, self._finder, length)
+        plain = not signs or body.replace(" ", "").isalpha()
+        facts = Facts(text, part, "", body, emotes, self._finder, length, letters if plain else LATER)
         if phrases or leet or spaced or stretched:
             self._score(facts, part, body, phrases, stretched, spaced, leet)
         if longest > 1:
@@ -161,9 +162,10 @@ class Analyser:
         stretched = longest > 2 and shape.has_run(body) is not None
         spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(split)
         # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
-        bare = len(low) - letters == low.count(" ") and body.replace(" ", "").isalpha() and len(low) < fold.MAX_FOLDED
+        plain = body.replace(" ", "").isalpha()
+        bare = plain and len(low) - letters == low.count(" ") and len(low) < fold.MAX_FOLDED
         leet = not bare and fold.may_be_leet(part) is not None
-        facts = Facts(text, part, low, body, emotes, self._finder, length)
+        facts = Facts(text, part, low, body, emotes, self._finder, length, letters if plain else LATER)
         apart = length <= DISGUISED and bool(seen.kinds & (odd.PICTURE | odd.HIDDEN)) and fold.may_be_apart(part)
         if phrases or leet or spaced or stretched or apart:
             self._score(facts, part, body, phrases, stretched, spaced, leet, apart)
