@@ -404,9 +404,7 @@ class Catalogue:
         ceiling = (
             ""
             if keyed
-            else {"count": f"len({stream.window}.times)", "distinct": f"len({stream.window}.seen)"}.get(
-                kind, ""
-            )
+            else {"count": f"len({stream.window}.times)", "distinct": f"len({stream.window}.seen)"}.get(kind, "")
         )
         symbol = Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True, ceiling=ceiling)
         self._add(name, settings, stream, symbol)
