@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import exp, sqrt
 from typing import Any
+
+import msgspec
+from msgspec import field
 
 Times = tuple[float, ...]
 Pairs = tuple[Any, ...]
@@ -96,19 +99,29 @@ def regularity(times: Times, cutoff: float) -> float | None:
     return round(sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) / mean, 9)
 
 
+class Window(msgspec.Struct, gc=False, eq=False):
+    """What windows have in common: `window` seconds, and a `cap` on entries.
+
+    Nothing in them can form a cycle, so the garbage collector is spared them: with a million users a full collection
+    takes milliseconds instead of a second.
+    """
+
+    window: float
+    cap: int
+
+
 PRUNED_EVERY = 32
 """Events between which a count looks for those that have run out."""
 
 
-class Count:
+class Count(Window):
     """How many events in the window."""
 
-    __slots__ = ("cap", "times", "window")
+    times: deque[float] = field(default_factory=deque)
 
-    def __init__(self, window: float, cap: int) -> None:
-        self.window = window
-        self.cap = cap
-        self.times: deque[float] = deque(maxlen=cap)
+    def __post_init__(self) -> None:
+        """Keep no more than the cap."""
+        self.times = deque(maxlen=self.cap)
 
     def hit(self, now: float, _value: Any = None) -> None:
         """Count one event at `now`."""
@@ -139,15 +152,14 @@ class Count:
         self.times.extend(data)
 
 
-class Sum:
+class Sum(Window):
     """The sum of what the events in the window carry."""
 
-    __slots__ = ("cap", "pairs", "window")
+    pairs: deque[tuple[float, float]] = field(default_factory=deque)
 
-    def __init__(self, window: float, cap: int) -> None:
-        self.window = window
-        self.cap = cap
-        self.pairs: deque[tuple[float, float]] = deque(maxlen=cap)
+    def __post_init__(self) -> None:
+        """Keep no more than the cap."""
+        self.pairs = deque(maxlen=self.cap)
 
     def hit(self, now: float, value: Any) -> None:
         """Add `value` at `now`."""
@@ -178,15 +190,10 @@ class Sum:
         self.pairs.extend((time, value) for time, value in data)
 
 
-class Distinct:
+class Distinct(Window):
     """How many different values in the window. A dict in order of last sight: its head is what expires next."""
 
-    __slots__ = ("cap", "seen", "window")
-
-    def __init__(self, window: float, cap: int) -> None:
-        self.window = window
-        self.cap = cap
-        self.seen: dict[Any, float] = {}
+    seen: dict[Any, float] = field(default_factory=dict)
 
     def hit(self, now: float, value: Any) -> None:
         """See `value` at `now`. At the cap the value unseen for longest is forgotten."""
@@ -225,20 +232,15 @@ EVENTS_KEPT = 4
 """A user's latest events that a cluster remembers."""
 
 
-class Members:
+class Members(Window):
     """Which users in the window, each with their latest events there that no decision has dealt with yet.
 
     A Distinct of users for rules that act on all of them. `hit` takes (user, event id); an empty id counts the user and
     leaves nothing to act on. At the cap the user unseen for longest is forgotten.
     """
 
-    __slots__ = ("cap", "first", "seen", "window")
-
-    def __init__(self, window: float, cap: int) -> None:
-        self.window = window
-        self.cap = cap
-        self.first = ""
-        self.seen: dict[str, tuple[Any, ...]] = {}
+    first: str = ""
+    seen: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def hit(self, now: float, value: tuple[str, str]) -> None:
         """See a user's event at `now`."""
@@ -297,16 +299,11 @@ class Members:
         self.seen.update((user, tuple(entry)) for user, *entry in rows[-self.cap :])
 
 
-class Ratio:
+class Ratio(Window):
     """Which share of the events in the window had a property. Unknown while there are none."""
 
-    __slots__ = ("cap", "pairs", "true", "window")
-
-    def __init__(self, window: float, cap: int) -> None:
-        self.window = window
-        self.cap = cap
-        self.pairs: deque[tuple[float, bool]] = deque()
-        self.true = 0
+    pairs: deque[tuple[float, bool]] = field(default_factory=deque)
+    true: int = 0
 
     def hit(self, now: float, value: Any) -> None:
         """Count one event, `value` saying whether it has the property."""
@@ -339,16 +336,11 @@ class Ratio:
         self.true = sum(flag for _, flag in self.pairs)
 
 
-class Ewma:
+class Ewma(Window):
     """Events a second, each weighing exp(-age/window): a baseline in two numbers."""
 
-    __slots__ = ("at", "cap", "level", "window")
-
-    def __init__(self, window: float, cap: int) -> None:
-        self.window = window
-        self.cap = cap
-        self.level = 0.0
-        self.at = float("-inf")
+    level: float = 0.0
+    at: float = float("-inf")
 
     def hit(self, now: float, _value: Any = None) -> None:
         """Count one event."""
@@ -383,23 +375,18 @@ MAX_BINS = 256
 """Empty bins closed at once after a silence: no thousandth of a baseline is left after so many."""
 
 
-class ZScore:
+class ZScore(Window):
     """How unusual the current bin of `window` seconds is against the bins before it, in standard deviations.
 
     Mean and variance are exponentially weighted over some 30 bins (West 1979, incremental form). Unknown for the first
     `ZSCORE_BINS` bins.
     """
 
-    __slots__ = ("bins", "cap", "current", "mean", "start", "variance", "window")
-
-    def __init__(self, window: float, cap: int) -> None:
-        self.window = window
-        self.cap = cap
-        self.start = float("-inf")
-        self.current = 0
-        self.bins = 0
-        self.mean = 0.0
-        self.variance = 0.0
+    start: float = float("-inf")
+    current: int = 0
+    bins: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
 
     def _roll(self, now: float) -> None:
         if self.start == float("-inf"):
@@ -447,49 +434,53 @@ class ZScore:
             self.start, self.current, self.bins, self.mean, self.variance = data
 
 
-Window = Count | Sum | Distinct | Members | Ratio | Ewma | ZScore
 WindowClass = type[Count] | type[Sum] | type[Distinct] | type[Members] | type[Ratio] | type[Ewma] | type[ZScore]
 
 
-_SLACK = 64
-"""Places of keys that may be stale before it pays to look."""
+LEAVING = 64
+"""Keys looked up at once that are the next to leave."""
 FADED = 64
 """Windows after which an average of one key is forgotten: next to nothing of it is left."""
 
 
-class Keyed:
+class Once(msgspec.Struct, gc=False, eq=False):
+    """The only event of a key so far."""
+
+    at: float
+    value: Any
+
+
+class Keyed(msgspec.Struct, gc=False, eq=False):
     """One window for each key (a text, a domain, a device), the least recently used forgotten at `texts` keys.
 
-    Most keys are seen once: the first event of a key is kept as a bare (time, value), and becomes a window with the
-    second (a quarter of the cost and of the memory). Expired keys leave two at a time as new ones come, so no step
-    pays for many. What fades instead of running out (averages) is expired, and unknown again, after `FADED` windows.
+    Most keys are seen once: the first event of a key is kept as it is, and becomes a window with the second (a quarter
+    of the cost and of the memory). Expired keys leave two at a time as new ones come, so no step pays for many. What
+    fades instead of running out (averages) is expired, and unknown again, after `FADED` windows.
 
-    Keys stand in `order` as they are used. A key used again stands there again, and `again` counts its places that
-    have become stale: half the cost of an OrderedDict, and 60 bytes less a key. A dict alone will not do: taking the
-    first of one whose head was emptied walks over every hole.
+    `entries` stand in the order of their last use, and `leaving` holds the first of them: to ask a dict for its first
+    entry again and again means to walk over the holes that those before it left. An OrderedDict does not do that, but
+    costs twice as much, and 100 bytes more a key.
     """
 
-    __slots__ = (
-        "again", "cap", "entries", "evicted", "factory", "fades", "head", "life", "oldest", "ones", "order", "texts",
-        "window",
-    )  # fmt: skip
+    factory: WindowClass
+    window: float
+    cap: int
+    texts: int
+    entries: dict[Any, Any] = field(default_factory=dict)
+    leaving: dict[Any, None] = field(default_factory=dict)
+    oldest: float = float("-inf")
+    """No key was last used before this; until it has run out there is nothing to sweep."""
+    evicted: int = 0
+    fades: bool = False
+    ones: bool = False
+    """The value of one event is 1, whatever it carries."""
+    life: float = 0.0
 
-    def __init__(self, factory: WindowClass, window: float, cap: int, texts: int) -> None:
-        self.factory = factory
-        self.window = window
-        self.fades = factory in (Ewma, ZScore)
-        self.ones = factory in (Count, Distinct, Members)
-        self.life = window * FADED if self.fades else window
-        self.cap = cap
-        self.texts = texts
-        self.entries: dict[Any, Any] = {}
-        self.order: list[Any] = []
-        self.again: dict[Any, int] = {}
-        # Places of `order` before it are passed.
-        self.head = 0
-        # No key was last used before this; until it has run out there is nothing to sweep.
-        self.oldest = float("-inf")
-        self.evicted = 0
+    def __post_init__(self) -> None:
+        """Know the kind of window."""
+        self.fades = self.factory in (Ewma, ZScore)
+        self.ones = self.factory in (Count, Distinct, Members)
+        self.life = self.window * FADED if self.fades else self.window
 
     def hit(self, key: Any, now: float, value: Any = None) -> None:
         """Count for `key`."""
@@ -498,55 +489,33 @@ class Keyed:
         if entry is None:
             if self.oldest <= now - self.life or len(entries) >= self.texts:
                 self._sweep(now)
-            entries[key] = (now, value)
-            self.order.append(key)
+            entries[key] = Once(now, value)
             return
-        self._use_again(key)
+        del entries[key]
+        self.leaving.pop(key, None)
         if self.fades and _last(entry) <= now - self.life:
-            entries[key] = (now, value)
+            entries[key] = Once(now, value)
             return
-        if type(entry) is tuple:
-            entry = entries[key] = self._grown(entry)
+        if type(entry) is Once:
+            entry = self._grown(entry)
+        entries[key] = entry
         entry.hit(now, value)
 
-    def _grown(self, first: tuple[float, Any]) -> Any:
+    def _grown(self, first: Once) -> Any:
         """The window of a key that was seen once."""
         window = self.factory(self.window, self.cap)
-        window.hit(*first)
+        window.hit(first.at, first.value)
         return window
-
-    def _use_again(self, key: Any) -> None:
-        order, again = self.order, self.again
-        again[key] = again.get(key, 0) + 1
-        order.append(key)
-        if len(order) > 2 * len(self.entries) + _SLACK:
-            self._tidy()
-
-    def _tidy(self) -> None:
-        """Keep the latest place of each key."""
-        latest = dict.fromkeys(reversed(self.order[self.head :]))
-        self.order = [*reversed(latest)]
-        self.head = 0
-        self.again.clear()
 
     def _first(self) -> Any:
         """The key unused for longest. Only while there is one."""
-        order, again = self.order, self.again
-        while stale := again.get(key := order[self.head], 0):
-            if stale == 1:
-                del again[key]
-            else:
-                again[key] = stale - 1
-            self.head += 1
-        return key
+        if not self.leaving:
+            self.leaving = dict.fromkeys(islice(self.entries, LEAVING))
+        return next(iter(self.leaving))
 
     def _forget(self, key: Any) -> None:
         """Forget the key that `_first` gave."""
-        del self.entries[key]
-        self.head += 1
-        if self.head > _SLACK and 2 * self.head > len(self.order):
-            del self.order[: self.head]
-            self.head = 0
+        del self.entries[key], self.leaving[key]
 
     def _sweep(self, now: float) -> None:
         """Make place for one more key."""
@@ -574,9 +543,9 @@ class Keyed:
             return None if self.fades or self.factory is Ratio else 0
         if self.fades and _last(entry) <= now - self.life:
             return None
-        if type(entry) is tuple:
+        if type(entry) is Once:
             if self.ones:
-                return int(entry[0] > now - self.window)
+                return int(entry.at > now - self.window)
             entry = self.entries[key] = self._grown(entry)
         value: float | None = entry.value(now)
         return value
@@ -584,18 +553,17 @@ class Keyed:
     def window_of(self, key: Any) -> Any:
         """The window of `key` itself, or None."""
         entry = self.entries.get(key)
-        if type(entry) is tuple:
+        if type(entry) is Once:
             entry = self.entries[key] = self._grown(entry)
         return entry
 
     def last(self) -> float:
         """The time of the latest event of any key."""
-        return _last(self.entries[self.order[-1]]) if self.entries else float("-inf")
+        return _last(self.entries[next(reversed(self.entries))]) if self.entries else float("-inf")
 
     def dump(self) -> Any:
         """Plain data for a snapshot."""
-        self._tidy()
-        return [[key, self.window_of(key).dump()] for key in self.order]
+        return [[key, (self._grown(e) if type(e) is Once else e).dump()] for key, e in self.entries.items()]
 
     def load(self, data: Any) -> None:
         """What `dump` gave; beyond the cap without the keys unused for longest."""
@@ -604,12 +572,11 @@ class Keyed:
             entry = self.factory(self.window, self.cap)
             entry.load(content)
             self.entries[key] = entry
-            self.order.append(key)
 
 
 def _last(entry: Any) -> float:
     """When a key was last used: of its window, or of its only event."""
-    last: float = entry[0] if type(entry) is tuple else entry.last()
+    last: float = entry.at if type(entry) is Once else entry.last()
     return last
 
 
