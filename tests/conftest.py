@@ -6,7 +6,12 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says what else the machine is doing, not whether the rule holds.
+hypothesis.settings.register_profile("roomguard", deadline=None)
+hypothesis.settings.load_profile("roomguard")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHARED = CHECKOUT.parent / "shared"
