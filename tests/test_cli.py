@@ -24,6 +24,7 @@ VERBS = (
     "reload",
     "status",
     "features",
+    "learn",
     "version",
 )
 RULES = """

@@ -1,0 +1,1 @@
+"""A text model from labels: samples read from recordings, fitted, and measured on what it has not seen."""
