@@ -18,6 +18,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -64,8 +65,17 @@ log = logging.getLogger("roomguard")
 EXIT_DRAINED, EXIT_JOURNAL_UNUSABLE, EXIT_JOURNAL_FAILED, EXIT_CUT_SHORT = 0, 3, 4, 5
 FAILED_LINGER_S = 1.0
 """After the journal failed `/readyz` says so this long before the process ends."""
-GC_THRESHOLD = 50_000
-"""Allocations between looks of the garbage collector at the young: rooms make few cycles, and events none."""
+GC_THRESHOLDS = (2_000, 20, 50)
+"""When the garbage collector looks at the young, the middle-aged and all.
+
+Events, users and windows are out of its sight; what an event leaves it are a few tuples, which it lets go of at the
+first look. Looks at 2,000 at a time find them in the processor's cache: 0.2 us an event and pauses under 3 ms, where
+50,000 at a time cost 0.4 us and 40 ms. A look at all takes some 6 us a room, whatever the number of users, and comes
+only when a quarter of what it looks at is new; connections need it, which are cycles until they are collected.
+"""
+SWITCH_INTERVAL_S = 0.001
+"""How long a thread that wants to run may have to wait for ours. The journal's thread wakes up several times for one
+commit: with Python's 5 ms the acks of a loaded guard wait ten times as long (p50 369 ms against 36)."""
 EDGES_SHARE = 0.8
 """Of the time for the whole way out, what edges may take of it."""
 
@@ -239,7 +249,8 @@ class App:
         # What exists now lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, 20, 100)
+        gc.set_threshold(*GC_THRESHOLDS)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         house.listening = True
 
     # Watching
