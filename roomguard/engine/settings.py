@@ -17,6 +17,8 @@ from roomguard.engine.text.settings import WordSettings
 Mode = Literal["off", "shadow", "enforce"]
 FeatureKind = Literal["count", "sum", "distinct", "ratio", "rate", "age", "gap", "regularity", "ewma", "zscore"]
 FeatureKey = Literal["user", "room", "text", "near", "domain", "device", "net", "user_text", "user_near"]
+LimitKey = Literal["user", "room", "device", "net"]
+LimitAlgorithm = Literal["window", "gcra"]
 RuleAction = Literal["delete", "warn", "mute", "kick", "hold", "restrict", "ladder"]
 RestrictMode = Literal["slow", "followers", "known_users", "closed"]
 Cohort = Literal["all", "new_users"]
@@ -89,8 +91,8 @@ class LimitSettings:
     """
 
     rate: str
-    key: Literal["user", "room", "device", "net"] = "user"
-    algorithm: Literal["window", "gcra"] = "window"
+    key: LimitKey = "user"
+    algorithm: LimitAlgorithm = "window"
     burst: int = 0
     """gcra only; 0 means COUNT."""
     events: tuple[str, ...] = ("chat",)
