@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
-import trio
 
 from roomguard.engine.tally import Tally
 from roomguard.runtime.admin import AdminServer
@@ -160,13 +159,3 @@ class House:
 
 
 _ROOMS = frozenset({"rooms", "timers", "patience", "peak_mailbox"})
-
-
-def said(result: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
-    """A synchronous answer as the admin endpoint wants it."""
-
-    async def answer() -> dict[str, Any]:
-        await trio.lowlevel.checkpoint()
-        return result()
-
-    return answer
