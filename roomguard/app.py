@@ -278,6 +278,7 @@ class App:
         self.stop(f"the journal failed: {await bus.wait_failed()}")
 
     def _alert(self, alert: Alert) -> None:
+        self._tally.alerts[alert.code] += 1
         detail = f"{alert.code} room={alert.room!r} rule={alert.rule!r} {alert.detail}"
         self._alerts.say(trio.current_time(), logging.WARNING, "%s", detail)
 
