@@ -39,7 +39,7 @@ class CapSettings:
     user_window: int = 256
     """Entries of one user's window where no rule compares it with a constant; a count saturates there."""
     distinct: int = 256
-    """Members of a room's distinct count that are kept one by one; with more it takes 16 KiB, is within 5 % up to
+    """Members of a room's distinct count that are kept one by one; with more it takes 22 KB, is within 5 % up to
     20,000 and ends at 50,000. The count of a cluster, whose members are acted on, ends here."""
     causes: int = 8
     """A user's latest event ids kept, to name as causes."""

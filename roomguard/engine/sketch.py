@@ -1,4 +1,4 @@
-"""How many different values were seen of late, in 16 KiB, however many they are.
+"""How many different values were seen of late, in some 22 KB, however many they are.
 
 A value falls into one of `BUCKETS` buckets by its digest, and a bucket knows when it was last fallen into. From how
 many were within the window follows how many values did that: n values leave a share exp(-n / BUCKETS) of them empty
