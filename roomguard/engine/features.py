@@ -31,6 +31,7 @@ from roomguard.engine.rules.language import (
 )
 from roomguard.engine.rules.operands import Operand, split
 from roomguard.engine.settings import CapSettings, FeatureSettings, LimitSettings
+from roomguard.engine.sketch import MOST
 from roomguard.engine.text.facts import Facts
 
 JUDGED_KINDS = ("chat", "gift", "like", "join", "leave", "follow", "unfollow", "share", "report")
@@ -156,6 +157,7 @@ _USER_READ = {
     "gap": "mean_gap({slot}, now - {window})",
     "regularity": "regularity({slot}, now - {window})",
 }
+_ROOM_CEILING = {"count": "len({}.times)", "distinct": "{}.most()", "members": "len({}.seen)"}
 _TIMES = {"count", "rate", "gap", "regularity"}
 
 
@@ -411,11 +413,7 @@ class Catalogue:
         else:
             code = f"{stream.window}.value(now){scale}"
         nullable = keyed or kind in ("ratio", "ewma", "zscore")
-        ceiling = (
-            ""
-            if keyed
-            else {"count": f"len({stream.window}.times)", "distinct": f"len({stream.window}.seen)"}.get(kind, "")
-        )
+        ceiling = "" if keyed else _ROOM_CEILING.get(shape, "").format(stream.window)
         symbol = Symbol(
             name, Kind.NUMBER, code, nullable, costly=True, windowed=True, ceiling=ceiling, compares=stream.traced
         )
@@ -478,7 +476,7 @@ class Catalogue:
         elif settings.key in ("device", "net"):
             readable = tuple(kind for kind in JUDGED_KINDS if kind != "report")
         counts = settings.kind == "count"
-        reach = self._reach(settings)
+        reach = self.caps.distinct if stream.shape == "members" else self._reach(settings)
         self.declared[name] = Declared(
             name, symbol, stream, settings.events, settings.window_s, readable, counts, reach
         )
@@ -488,7 +486,7 @@ class Catalogue:
         if settings.key in ("user_text", "user_near"):
             return MOST_COPIES
         if settings.kind == "distinct":
-            return self.caps.user_window if settings.key == "user" else self.caps.distinct
+            return self.caps.user_window if settings.key == "user" else MOST
         if settings.kind not in ("count", "rate"):
             return inf
         if settings.key == "user":

@@ -120,6 +120,10 @@ class Rooms:
         """The live room of this name."""
         return self._rooms.get(name)
 
+    def live(self) -> list[LiveRoom]:
+        """All live rooms."""
+        return list(self._rooms.values())
+
     def statistics(self) -> RoomsStatistics:
         """All rooms in numbers."""
         counters = self.counters

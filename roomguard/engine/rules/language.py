@@ -135,10 +135,10 @@ FUNCTIONS: Mapping[str, str] = {
     "known": "known(FEATURE): the feature has a value",
     "matches": 'matches(TEXT, "REGEX"): RE2 finds the expression in the text',
     "contains": 'contains(TEXT, "PART"): the part stands in the text',
-    "count": "count(LIST): how many",
-    "min": "min(A, B)",
-    "max": "max(A, B)",
-    "abs": "abs(A)",
+    "count": "count(LIST): how many texts are in the list",
+    "min": "min(A, B): the smaller",
+    "max": "max(A, B): the larger",
+    "abs": "abs(A): the number without its sign",
 }
 
 
