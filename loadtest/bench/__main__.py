@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from loadtest.bench import whole
+from loadtest.bench import staged, whole
 
-COMMANDS = {"whole": whole}
+COMMANDS = {"whole": whole, "stages": staged}
 """Each is a module with `add_arguments(parser)` and `main(arguments, parser)`; its docstring is the help."""
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import subprocess
+import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -13,6 +17,7 @@ import msgspec
 from websockets.frames import Frame, Opcode
 
 from loadtest.attacks import plan_attacks
+from loadtest.bench.checkouts import HERE
 from loadtest.options import Load
 from loadtest.recording import RecordingError, read
 from loadtest.rooms import plan_rooms, split
@@ -88,6 +93,31 @@ def recorded(path: Path, events: int, batch: int, *, connections: int = 8) -> Wo
         _cut([part[at : at + batch] for at in range(0, len(part), batch)], events / whole) for part in dealt if part
     ]
     return Workload(batch, tuple(warm for warm, _ in lanes), tuple(measured for _, measured in lanes))
+
+
+class SharedMissing(Exception):
+    """There is no generator beside the checkout, or it failed; the message says which."""
+
+
+@contextlib.contextmanager
+def shared_recording(events: int, seed: int) -> Iterator[Path]:
+    """A recording by the generator beside the checkout, as many events as `recorded` wants, until the block is left.
+
+    Raises:
+        SharedMissing: see there.
+    """
+    program = HERE.parent / "shared" / "tools" / "workload.py"
+    if not program.is_file():
+        raise SharedMissing("--workload shared: there is no shared/tools/workload.py beside the checkout")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        path = Path(folder) / "shared.jsonl"
+        command = [sys.executable, str(program), "--events", str(events + events // 10), "--seed", str(seed)]
+        done = subprocess.run(
+            [*command, "--wire", "recording", "--out", str(path)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SharedMissing(f"--workload shared: {done.stderr.strip()[-1_000:]}")
+        yield path
 
 
 def _lanes(stream: LiveStream, now: float, measured_share: float) -> tuple[Lane, Lane]:

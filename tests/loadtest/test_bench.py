@@ -13,8 +13,11 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 
 from loadtest.bench.__main__ import main
+from loadtest.bench.against import pairs, report
 from loadtest.bench.drive import TargetFailed, split_frames
+from loadtest.bench.figures import at_most, compared, figure, ratio_at_most
 from loadtest.bench.frames import Lane, Workload, build, recorded
+from loadtest.bench.staged import netted
 from loadtest.bench.whole import Sample, summarize
 from loadtest.bench.yardsticks.rules import Rules, TunedRules, phrases
 from loadtest.recording import RecordingError
@@ -170,7 +173,145 @@ def test_each_yardstick_acknowledges_everything(target: str, tmp_path: Path) -> 
     assert all((row["action_share"] > 0) is (target != "floor") for row in document["rows"])
 
 
-@pytest.mark.parametrize("arguments", ["whole --targets y9", "whole --batch 1,x", "whole --runs 0", "nothing"])
+def command(line: str, out: Path) -> tuple[int, dict[str, Any]]:
+    """Run a command that writes JSON: its exit code and what it wrote."""
+    code = main([*line.split(), "--json", str(out)])
+    return code, json.loads(out.read_text(encoding="utf-8"))
+
+
+def test_a_figure_is_a_median_with_its_spread_and_its_goal() -> None:
+    """The median stands beside another one; the goal is kept where value or ratio is no more."""
+    one = figure("rules_30", "30 rules", "us", [0.5, 0.7, 9.0])
+
+    assert (one.value, one.least, one.most, one.runs) == (0.7, 0.5, 9.0, 3)
+    assert compared(one, "floor", 0.35).ratio == 2
+    assert compared(one, "floor", 0.0).ratio is None
+    assert [at_most(one, 0.6).kept, at_most(one, 0.7).kept] == [False, True]
+    assert [ratio_at_most(compared(one, "f", 1.0), goal).kept for goal in (0.5, 1.0)] == [False, True]
+    with pytest.raises(ValueError, match="never measured"):
+        figure("x", "", "us", [])
+
+
+def test_what_a_stage_adds_is_over_the_median_of_what_it_stands_on() -> None:
+    """The base is taken off; a stage whose base could not run is left out, never shown whole."""
+    stages = {name: {"over": over} for name, over in (("base", ""), ("f", "base"), ("lost", "gone"))}
+    times = {"base": [1.0, 1.2, 9.0], "f": [1.5, 2.2, 1.6], "lost": [1.0]}
+
+    net = netted(stages, times)
+    assert {name: [round(cost, 6) for cost in runs] for name, runs in net.items()} == {
+        "base": [1.0, 1.2, 9.0],
+        "f": [0.3, 1.0, 0.4],
+    }
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "worse"),
+    [
+        ([1.2, 1.2, 1.2], [1.0, 1.0, 1.0], True),
+        ([1.0, 1.2, 1.2], [1.0, 1.0, 1.0], False),  # its least run is as good: the machine was busy
+        ([1.0, 1.0, 1.2], [0.8, 1.0, 1.0], False),
+        ([1.09], [1.0], False),
+        ([0.5], [1.0], False),
+    ],
+)
+def test_worse_is_what_its_median_and_its_least_run_say(ours: list[float], theirs: list[float], worse: bool) -> None:
+    """Ten percent are borne; noise of one run is no regression."""
+    (pair,) = pairs({"f": ours}, {"f": theirs, "only there": [1.0]})
+
+    assert pair.worse(0.10) is worse
+
+
+def test_a_regression_is_said_with_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the figure, how much worse it is, and the revision; nothing to compare is no success."""
+    found = pairs({"decode": [1.5], "ack": [1.0]}, {"decode": [1.0], "ack": [1.0]})
+
+    assert not report(found, "abc123", 0.10)
+    said = capsys.readouterr().out
+    assert "worse: decode costs 50 % more than at abc123" in said
+    assert "worse: ack" not in said
+    assert report(found, "abc123", 0.60)
+    assert not report([], "abc123", 0.10)
+
+
+@pytest.mark.slow
+def test_every_stage_runs(tmp_path: Path) -> None:
+    """No stage is left out, each has a time, and those with a floor stand beside it."""
+    code, document = command("stages --events 1000 --runs 1", tmp_path / "out.json")
+
+    assert document["left_out"] == []
+    assert code == 0
+    figures = {one["name"]: one for one in document["figures"]}
+    for name in ("frame_sansio_1", "frame_trio_128", "decode_128", "hand_over_16", "limit_gcra_whole", "judge_mixed"):
+        assert figures[name]["ratio"] > 0, name
+    assert {one["goal"] for one in figures.values()} > {"<= 0.6 µs/event", "<= 1.5x", "<= 0.1x", "<= 0.15x"}
+    over = {"feature_user_count", "feature_near_users", "rules_100", "decision_enforced"}
+    assert over <= set(figures)
+
+
+@pytest.mark.slow
+def test_only_some_stages_bring_what_they_stand_beside(tmp_path: Path) -> None:
+    """`--only` takes beginnings of names, and adds floors and bases."""
+    _, document = command("stages --events 1000 --runs 1 --only decode_1,rules_10", tmp_path / "out.json")
+
+    names = {one["name"] for one in document["figures"]}
+    assert names == {"decode_1", "decode_128", "decode_floor_1", "decode_floor_128", "rules_0", "rules_10", "rules_100"}
+
+
+@pytest.mark.slow
+def test_stages_against_a_revision(tmp_path: Path) -> None:
+    """Both revisions run by the same code; figures pair up; what is far beyond any noise is borne here."""
+    code, document = command(
+        "stages --against HEAD --events 1000 --runs 2 --only decode --tolerance 400", tmp_path / "out.json"
+    )
+
+    assert code == 0
+    assert document["against"].startswith("HEAD")
+    assert {pair["name"] for pair in document["pairs"]} >= {"decode_1", "decode_128"}
+
+
+@pytest.mark.slow
+def test_the_guard_against_a_revision(tmp_path: Path) -> None:
+    """Two guards in turn, each out of its own folder."""
+    line = "whole --against HEAD --events 1500 --rooms 20 --batch 16 --runs 1 --tolerance 900"
+    code, document = command(line, tmp_path / "out.json")
+
+    assert code == 0
+    assert [pair["name"] for pair in document["pairs"]] == ["guard at 16"]
+    assert len({sample["target"] for sample in document["samples"]}) == 2
+
+
+def test_an_unknown_revision_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is measured; git's words are shown."""
+    assert main("stages --against no-such-revision --only ack".split()) == 1
+    assert "git rev-parse" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.shared_data
+def test_the_shared_generator_can_be_the_workload(tmp_path: Path) -> None:
+    """The guard takes all of it: no event is rejected, some are acted on."""
+    line = "whole --workload shared --events 4000 --batch 16 --runs 1 --targets floor,guard"
+    code, document = command(line, tmp_path / "out.json")
+
+    assert code == 0
+    rows = {row["target"]: row for row in document["rows"]}
+    assert rows["guard"]["rejected"] == rows["floor"]["rejected"] == 0
+    assert rows["guard"]["action_share"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "whole --targets y9",
+        "whole --batch 1,x",
+        "whole --runs 0",
+        "whole --against HEAD --targets y1",
+        "whole --workload nowhere.jsonl",
+        "stages --runs 0",
+        "stages --events 10",
+        "nothing",
+    ],
+)
 def test_usage_errors_leave_with_2(arguments: str) -> None:
     """What makes no sense is refused before anything is started."""
     with pytest.raises(SystemExit) as left:
