@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 
+from loadtest.bench import instructions
 from loadtest.bench.__main__ import main
 from loadtest.bench.against import pairs, report
 from loadtest.bench.drive import TargetFailed, split_frames
@@ -284,6 +287,55 @@ def test_an_unknown_revision_is_said(capsys: pytest.CaptureFixture[str]) -> None
     """Nothing is measured; git's words are shown."""
     assert main("stages --against no-such-revision --only ack".split()) == 1
     assert "git rev-parse" in capsys.readouterr().err
+
+
+def test_start_up_cancels_out_of_instructions() -> None:
+    """An event costs what the larger size took more than the smaller one, by the events it has more."""
+    totals = {("chat", 100): 1_000_000, ("chat", 400): 1_600_000, ("like", 10): 500, ("like", 20): 600}
+
+    assert instructions.an_event(totals) == {"chat": 2_000, "like": 10}
+
+
+def test_instructions_are_held_to_the_file() -> None:
+    """Ten percent more than the file says is borne, a kind it does not know has no goal."""
+    known = {"build": "any", "events": {"chat": 100.0, "like": 100.0}}
+    figures = instructions.judged({"chat": 110.0, "like": 111.0, "gift": 5.0}, known, 0.10)
+
+    assert {one.name: one.kept for one in figures} == {"chat": True, "like": False, "gift": None}
+
+
+@pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
+def test_without_valgrind_only_ci_fails(
+    ci: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Elsewhere it is skipped, with the reason."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CI", ci)
+
+    assert main(["instructions"]) == code
+    assert "there is no valgrind" in capsys.readouterr().err
+
+
+def test_the_figures_file_knows_every_kind(checkout: Path) -> None:
+    """What is committed can be compared with."""
+    file = json.loads((checkout / "loadtest/bench/instructions.json").read_text(encoding="utf-8"))
+
+    assert all(set(entry["events"]) == {"chat", "like", "join", "gift", "mixed"} for entry in file.values())
+
+
+@pytest.mark.slow
+def test_the_counted_work_runs_without_valgrind_too(checkout: Path) -> None:
+    """Each kind runs in two sizes, each in a process of its own."""
+    program = [sys.executable, "-m", "loadtest.bench.stages.counted"]
+    done = subprocess.run(program, cwd=checkout, capture_output=True, text=True, check=True)
+
+    forks = json.loads(done.stdout)["forks"]
+    sizes: dict[str, list[int]] = {}
+    for _, kind, size in forks:
+        sizes.setdefault(kind, []).append(size)
+    assert len({pid for pid, _, _ in forks}) == 10
+    assert set(sizes) == {"chat", "like", "join", "gift", "mixed"}
+    assert all(small * 4 <= large and small > 50 for small, large in sizes.values())
 
 
 @pytest.mark.slow
