@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from loadtest.bench import instructions, staged, whole
+from loadtest.bench import instructions, memory, staged, whole
 
-COMMANDS = {"whole": whole, "stages": staged, "instructions": instructions}
+COMMANDS = {"whole": whole, "stages": staged, "instructions": instructions, "memory": memory}
 """Each is a module with `add_arguments(parser)` and `main(arguments, parser)`; its docstring is the help."""
 
 

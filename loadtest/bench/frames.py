@@ -90,7 +90,7 @@ def recorded(path: Path, events: int, batch: int, *, connections: int = 8) -> Wo
         event = msgspec.json.encode({**line.event, "ts": round(line.ts + shift, 3)})
         dealt[rooms.setdefault(line.room, len(rooms) % connections)].append(event.decode())
     lanes = [
-        _cut([part[at : at + batch] for at in range(0, len(part), batch)], events / whole) for part in dealt if part
+        cut([part[at : at + batch] for at in range(0, len(part), batch)], events / whole) for part in dealt if part
     ]
     return Workload(batch, tuple(warm for warm, _ in lanes), tuple(measured for _, measured in lanes))
 
@@ -125,7 +125,8 @@ def _lanes(stream: LiveStream, now: float, measured_share: float) -> tuple[Lane,
     return _cut_encoded([(frame.events, frame.count) for frame in made], measured_share)
 
 
-def _cut(frames: Sequence[Sequence[str]], measured_share: float) -> tuple[Lane, Lane]:
+def cut(frames: Sequence[Sequence[str]], measured_share: float) -> tuple[Lane, Lane]:
+    """Frames of events as JSON as two lanes, the first to warm up: a share of them, at least one frame."""
     return _cut_encoded([(",".join(events), len(events)) for events in frames], measured_share)
 
 

@@ -339,6 +339,22 @@ def test_the_counted_work_runs_without_valgrind_too(checkout: Path) -> None:
 
 
 @pytest.mark.slow
+def test_memory_of_rooms_and_users(tmp_path: Path) -> None:
+    """A task costs more than the state alone, an active room more than an idle one, more windows more than few."""
+    code, document = command("memory --rooms 1000 --pairs 5000", tmp_path / "out.json")
+
+    assert code == 0
+    bytes_of = {one["name"]: one["value"] for one in document["figures"]}
+    assert bytes_of["room_task"] > bytes_of["room_state"] > 200
+    assert bytes_of["room_active"] > bytes_of["room_state"]
+    assert bytes_of["pair_shipped"] > bytes_of["pair_counts"] > 50
+    assert bytes_of["process"] > 1
+    assert 0 < bytes_of["pause_full"] < 60_000
+    goals = {one["name"] for one in document["figures"] if one["goal"]}
+    assert goals == {"room_task", "pair_counts", "pair_shipped", "pause", "pause_full"}
+
+
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_the_shared_generator_can_be_the_workload(tmp_path: Path) -> None:
     """The guard takes all of it: no event is rejected, some are acted on."""
@@ -361,6 +377,7 @@ def test_the_shared_generator_can_be_the_workload(tmp_path: Path) -> None:
         "whole --workload nowhere.jsonl",
         "stages --runs 0",
         "stages --events 10",
+        "memory --rooms 1",
         "nothing",
     ],
 )
