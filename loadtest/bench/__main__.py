@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from loadtest.bench import instructions, memory, staged, whole
+from loadtest.bench import instructions, latency, memory, staged, whole
 
-COMMANDS = {"whole": whole, "stages": staged, "instructions": instructions, "memory": memory}
+COMMANDS = {"whole": whole, "stages": staged, "instructions": instructions, "memory": memory, "latency": latency}
 """Each is a module with `add_arguments(parser)` and `main(arguments, parser)`; its docstring is the help."""
 
 

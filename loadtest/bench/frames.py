@@ -130,12 +130,18 @@ def cut(frames: Sequence[Sequence[str]], measured_share: float) -> tuple[Lane, L
     return _cut_encoded([(",".join(events), len(events)) for events in frames], measured_share)
 
 
+def lane_of(seq: int, events: str, count: int) -> Lane:
+    """One frame of `count` events, their JSON with commas between."""
+    return _lane([_masked(seq, events)], [count])
+
+
+def _masked(seq: int, events: str) -> bytes:
+    return Frame(Opcode.TEXT, f'{{"type":"events","seq":{seq},"events":[{events}]}}'.encode()).serialize(mask=True)
+
+
 def _cut_encoded(frames: Sequence[tuple[str, int]], measured_share: float) -> tuple[Lane, Lane]:
     """The frames of one connection as warm-up and measured lane."""
-    payloads = [
-        Frame(Opcode.TEXT, f'{{"type":"events","seq":{seq},"events":[{events}]}}'.encode()).serialize(mask=True)
-        for seq, (events, _) in enumerate(frames, 1)
-    ]
+    payloads = [_masked(seq, events) for seq, (events, _) in enumerate(frames, 1)]
     counts = [count for _, count in frames]
     cut = max(1, round(len(frames) * (1 - measured_share)))
     return _lane(payloads[:cut], counts[:cut]), _lane(payloads[cut:], counts[cut:])

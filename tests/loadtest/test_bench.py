@@ -20,6 +20,7 @@ from loadtest.bench.against import pairs, report
 from loadtest.bench.drive import TargetFailed, split_frames
 from loadtest.bench.figures import at_most, compared, figure, ratio_at_most
 from loadtest.bench.frames import Lane, Workload, build, recorded
+from loadtest.bench.latency import buckets, longest
 from loadtest.bench.staged import netted
 from loadtest.bench.whole import Sample, summarize
 from loadtest.bench.yardsticks.rules import Rules, TunedRules, phrases
@@ -354,6 +355,44 @@ def test_memory_of_rooms_and_users(tmp_path: Path) -> None:
     assert goals == {"room_task", "pair_counts", "pair_shipped", "pause", "pause_full"}
 
 
+METRICS = """# HELP roomguard_loop_lag_seconds seconds (loop lag)
+roomguard_loop_lag_seconds_bucket{le="0.001"} %d.0
+roomguard_loop_lag_seconds_bucket{le="0.005"} %d.0
+roomguard_loop_lag_seconds_bucket{le="+Inf"} %d.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stall_ms"),
+    [
+        ((1, 1, 1), (9, 9, 9), 1.0),
+        ((1, 4, 4), (2, 6, 6), 5.0),
+        ((0, 3, 3), (5, 8, 8), 1.0),
+        ((0, 0, 0), (0, 0, 2), 5.0),
+    ],
+)
+def test_the_longest_stall_is_that_of_the_load_alone(
+    before: tuple[int, ...], after: tuple[int, ...], stall_ms: float
+) -> None:
+    """Only what the guard counted since; the bound of the bucket, the last one where it was beyond all of them."""
+    assert longest(buckets(METRICS % before), buckets(METRICS % after)) == stall_ms
+
+
+@pytest.mark.slow
+def test_latency_at_a_share_of_the_capacity(tmp_path: Path) -> None:
+    """Acks have a p50 and a p99, beside the idle round trip of the same run; a stall has a bound."""
+    line = "latency --seconds 2 --rooms 50 --capacity 4000 --loads 50 --parts loads,fairness"
+    code, document = command(line, tmp_path / "out.json")
+
+    assert code == 0
+    figures = {one["name"]: one for one in document["figures"]}
+    assert 0 < figures["ack_p50_50"]["value"] <= figures["ack_p99_50"]["value"]
+    assert figures["ack_p50_50"]["ratio"] > 0
+    assert figures["idle_50"]["value"] > 0
+    assert figures["stall_50"]["value"] > 0
+    assert figures["ack_p99_beside_hot"]["ratio"] > 0
+
+
 @pytest.mark.slow
 @pytest.mark.shared_data
 def test_the_shared_generator_can_be_the_workload(tmp_path: Path) -> None:
@@ -378,6 +417,8 @@ def test_the_shared_generator_can_be_the_workload(tmp_path: Path) -> None:
         "stages --runs 0",
         "stages --events 10",
         "memory --rooms 1",
+        "latency --parts all",
+        "latency --loads fast",
         "nothing",
     ],
 )
