@@ -6,9 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from loadtest.bench import instructions, latency, memory, staged, whole
+from loadtest.bench import curves, instructions, latency, memory, staged, whole
 
-COMMANDS = {"whole": whole, "stages": staged, "instructions": instructions, "memory": memory, "latency": latency}
+COMMANDS = {
+    "whole": whole,
+    "stages": staged,
+    "instructions": instructions,
+    "memory": memory,
+    "latency": latency,
+    "curves": curves,
+}
 """Each is a module with `add_arguments(parser)` and `main(arguments, parser)`; its docstring is the help."""
 
 

@@ -18,6 +18,7 @@ from websockets.frames import Frame, Opcode
 
 from loadtest.attacks import plan_attacks
 from loadtest.bench.checkouts import HERE
+from loadtest.crowd import KIND_SHARES
 from loadtest.options import Load
 from loadtest.recording import RecordingError, read
 from loadtest.rooms import plan_rooms, split
@@ -52,24 +53,73 @@ class Workload:
     measured: tuple[Lane, ...]
 
 
-def build(events: int, batch: int, *, connections: int = 8, rooms: int = 5_000, seed: int = 7) -> Workload:
-    """`events` to measure after a tenth as many to warm up; mixed traffic, rooms dealt out to connections."""
+def build(
+    events: int,
+    batch: int,
+    *,
+    connections: int = 8,
+    rooms: int = 5_000,
+    seed: int = 7,
+    users: int | None = None,
+    chat_share: float | None = None,
+) -> Workload:
+    """`events` to measure after a tenth as many to warm up; mixed traffic, rooms dealt out to connections.
+
+    With a `chat_share` (0 to 1) chats or all others are left out here and there until that is their share; the events
+    that remain have the same pace as before.
+    """
     whole = events + events // 10
+    made = whole if chat_share is None else round(whole * _surplus(chat_share))
     load = Load(
         rooms=rooms,
         edges=connections,
         rate=EVENT_RATE,
-        seconds=whole / EVENT_RATE,
-        batch=batch,
+        seconds=made / EVENT_RATE,
+        batch=batch if chat_share is None else 64,
         linger=1e9,
         seed=seed,
+        users=users,
     )
     planned = plan_rooms(load)
     parts = split(planned, connections)
     streams = live_streams(load, [part for part in parts if part], plan_attacks(load, planned))
     now = time.time()
-    lanes = [_lanes(stream, now, events / whole) for stream in streams]
+    if chat_share is None:
+        lanes = [_lanes(stream, now, events / whole) for stream in streams]
+    else:
+        thinned = [_thinned(stream, now, chat_share) for stream in streams]
+        lanes = [
+            cut([part[at : at + batch] for at in range(0, len(part), batch)], events / whole)
+            for part in thinned
+            if part
+        ]
     return Workload(batch, tuple(warm for warm, _ in lanes), tuple(measured for _, measured in lanes))
+
+
+USUAL_CHAT_SHARE = KIND_SHARES["chat"]
+
+
+def _surplus(share: float) -> float:
+    """How many times as many events have to be made for what is left to be enough."""
+    return max(share / USUAL_CHAT_SHARE, (1 - share) / (1 - USUAL_CHAT_SHARE))
+
+
+def _thinned(stream: LiveStream, now: float, share: float) -> list[str]:
+    """The events of a stream, chats or others left out evenly until chats have their share."""
+    keep_chat = min(1.0, share / USUAL_CHAT_SHARE / _surplus(share))
+    keep_other = min(1.0, (1 - share) / (1 - USUAL_CHAT_SHARE) / _surplus(share))
+    listed = msgspec.json.Decoder(list[msgspec.Raw])
+    owed = {True: 0.0, False: 0.0}
+    out: list[str] = []
+    for index in range(stream.frames):
+        for raw in listed.decode(f"[{stream.make(index, 0.0, now).events}]"):
+            text = bytes(raw).decode()
+            chat = '"kind":"chat"' in text
+            owed[chat] += keep_chat if chat else keep_other
+            if owed[chat] >= 1.0:
+                owed[chat] -= 1.0
+                out.append(text)
+    return out
 
 
 def recorded(path: Path, events: int, batch: int, *, connections: int = 8) -> Workload:

@@ -14,18 +14,20 @@ import pytest
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 
-from loadtest.bench import instructions
+from loadtest.bench import curves, instructions
 from loadtest.bench.__main__ import main
 from loadtest.bench.against import pairs, report
 from loadtest.bench.drive import TargetFailed, split_frames
 from loadtest.bench.figures import at_most, compared, figure, ratio_at_most
 from loadtest.bench.frames import Lane, Workload, build, recorded
+from loadtest.bench.generated import toml
 from loadtest.bench.latency import buckets, longest
 from loadtest.bench.staged import netted
 from loadtest.bench.whole import Sample, summarize
 from loadtest.bench.yardsticks.rules import Rules, TunedRules, phrases
 from loadtest.recording import RecordingError
 from loadtest.words import CHEERS
+from roomguard.configure import configure
 
 
 def sent(lanes: tuple[Lane, ...]) -> list[list[dict[str, Any]]]:
@@ -355,6 +357,48 @@ def test_memory_of_rooms_and_users(tmp_path: Path) -> None:
     assert goals == {"room_task", "pair_counts", "pair_shipped", "pause", "pause_full"}
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.7, 1.0])
+def test_chat_has_the_share_that_is_asked_for(share: float) -> None:
+    """What is left out leaves as many events as were wanted, in order."""
+    made = build(4_000, 16, connections=2, rooms=20, chat_share=share)
+    lanes = [events(warm + rest) for warm, rest in zip(sent(made.warm), sent(made.measured), strict=True)]
+    kinds = [event["kind"] for lane in lanes for event in lane]
+
+    assert kinds.count("chat") / len(kinds) == pytest.approx(share, abs=0.03)
+    assert len(kinds) == pytest.approx(4_400, rel=0.05)
+    assert all(lane == sorted(lane, key=lambda event: event["ts"]) for lane in lanes)
+
+
+def test_curves_change_one_factor_at_a_time() -> None:
+    """All others stay in the middle."""
+    middle = curves.Point(rooms=5, batch=16)
+
+    assert curves.points({"rooms": [1, 2], "rules": [30]}, middle) == [
+        ("rooms", 1, curves.Point(rooms=1, batch=16)),
+        ("rooms", 2, curves.Point(rooms=2, batch=16)),
+        ("rules", 30, curves.Point(rooms=5, batch=16, rules=30)),
+    ]
+
+
+def test_generated_rules_are_rules(tmp_path: Path, checkout: Path) -> None:
+    """A hundred of them behind the shipped configuration are without an error."""
+    path = tmp_path / "config.toml"
+    path.write_text((checkout / "config.toml").read_text(encoding="utf-8") + toml(100), encoding="utf-8")
+
+    assert len(configure(path).settings.engine.rules) > 100
+
+
+@pytest.mark.slow
+def test_curves_end_to_end(tmp_path: Path) -> None:
+    """Each value has a figure beside the first of its factor."""
+    line = "curves --factors rules,chat_share --rules 0,5 --chat-share 100 --events 2000 --runs 1 --middle 20,16"
+    code, document = command(line, tmp_path / "out.json")
+
+    assert code == 0
+    assert [one["name"] for one in document["figures"]] == ["rules_0", "rules_5", "chat_share_100"]
+    assert [one["beside"] for one in document["figures"]] == ["", "rules_0", ""]
+
+
 METRICS = """# HELP roomguard_loop_lag_seconds seconds (loop lag)
 roomguard_loop_lag_seconds_bucket{le="0.001"} %d.0
 roomguard_loop_lag_seconds_bucket{le="0.005"} %d.0
@@ -419,6 +463,8 @@ def test_the_shared_generator_can_be_the_workload(tmp_path: Path) -> None:
         "memory --rooms 1",
         "latency --parts all",
         "latency --loads fast",
+        "curves --factors weather",
+        "curves --chat-share 101",
         "nothing",
     ],
 )

@@ -11,6 +11,7 @@ import attrs
 import limits
 import orjson
 
+from loadtest.bench.generated import conditions
 from loadtest.bench.stages.stage import Stage
 from loadtest.bench.stages.work import Traffic, judged, looped, repeated
 from loadtest.bench.yardsticks.rules import Rules
@@ -162,16 +163,8 @@ def _others(inputs: Sequence[AnyEvent]) -> Callable[[], object]:
 
 
 def generated(count: int) -> list[RuleSettings]:
-    """Rules of two or three comparisons of what shipped rules ask for anyway. None of them is ever true."""
-    shapes = (
-        "user_10s > flood_10s and length > {0} and room_chats > 10",
-        "length > {0} and caps_ratio > 0.9",
-        "user_chats <= newcomer_chats and user_age_s < 10 and length > {0}",
-        "near_users > wave_users and length > {0}",
-        "user_30s > flood_30s and user_10s > flood_10s and words > {0}",
-    )
-    whens = (shapes[number % len(shapes)].format(2_000 + number) for number in range(count))
-    return [rule(f"generated_{number}", when, "delete") for number, when in enumerate(whens)]
+    """So many rules that are never true."""
+    return [rule(f"generated_{one}", when, "delete") for one, when in enumerate(conditions(count))]
 
 
 def _rule_stages(traffic: Traffic) -> list[Stage]:
