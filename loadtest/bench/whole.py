@@ -255,6 +255,7 @@ def _document(
 ) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
+        "command": "whole",
         "revision": revision(),
         "machine": machine(),
         "events": args.events,

@@ -18,10 +18,11 @@ from loadtest.bench import curves, instructions
 from loadtest.bench.__main__ import main
 from loadtest.bench.against import pairs, report
 from loadtest.bench.drive import TargetFailed, split_frames
-from loadtest.bench.figures import at_most, compared, figure, ratio_at_most
+from loadtest.bench.figures import at_most, compared, document, figure, ratio_at_most
 from loadtest.bench.frames import Lane, Workload, build, recorded
 from loadtest.bench.generated import toml
 from loadtest.bench.latency import buckets, longest
+from loadtest.bench.page import PageError, filled
 from loadtest.bench.staged import netted
 from loadtest.bench.whole import Sample, summarize
 from loadtest.bench.yardsticks.rules import Rules, TunedRules, phrases
@@ -242,11 +243,11 @@ def test_a_regression_is_said_with_its_name(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.slow
 def test_every_stage_runs(tmp_path: Path) -> None:
     """No stage is left out, each has a time, and those with a floor stand beside it."""
-    code, document = command("stages --events 1000 --runs 1", tmp_path / "out.json")
+    code, written = command("stages --events 1000 --runs 1", tmp_path / "out.json")
 
-    assert document["left_out"] == []
+    assert written["left_out"] == []
     assert code == 0
-    figures = {one["name"]: one for one in document["figures"]}
+    figures = {one["name"]: one for one in written["figures"]}
     for name in ("frame_sansio_1", "frame_trio_128", "decode_128", "hand_over_16", "limit_gcra_whole", "judge_mixed"):
         assert figures[name]["ratio"] > 0, name
     assert {one["goal"] for one in figures.values()} > {"<= 0.6 µs/event", "<= 1.5x", "<= 0.1x", "<= 0.15x"}
@@ -257,33 +258,33 @@ def test_every_stage_runs(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_only_some_stages_bring_what_they_stand_beside(tmp_path: Path) -> None:
     """`--only` takes beginnings of names, and adds floors and bases."""
-    _, document = command("stages --events 1000 --runs 1 --only decode_1,rules_10", tmp_path / "out.json")
+    _, written = command("stages --events 1000 --runs 1 --only decode_1,rules_10", tmp_path / "out.json")
 
-    names = {one["name"] for one in document["figures"]}
+    names = {one["name"] for one in written["figures"]}
     assert names == {"decode_1", "decode_128", "decode_floor_1", "decode_floor_128", "rules_0", "rules_10", "rules_100"}
 
 
 @pytest.mark.slow
 def test_stages_against_a_revision(tmp_path: Path) -> None:
     """Both revisions run by the same code; figures pair up; what is far beyond any noise is borne here."""
-    code, document = command(
+    code, written = command(
         "stages --against HEAD --events 1000 --runs 2 --only decode --tolerance 400", tmp_path / "out.json"
     )
 
     assert code == 0
-    assert document["against"].startswith("HEAD")
-    assert {pair["name"] for pair in document["pairs"]} >= {"decode_1", "decode_128"}
+    assert written["against"].startswith("HEAD")
+    assert {pair["name"] for pair in written["pairs"]} >= {"decode_1", "decode_128"}
 
 
 @pytest.mark.slow
 def test_the_guard_against_a_revision(tmp_path: Path) -> None:
     """Two guards in turn, each out of its own folder."""
     line = "whole --against HEAD --events 1500 --rooms 20 --batch 16 --runs 1 --tolerance 900"
-    code, document = command(line, tmp_path / "out.json")
+    code, written = command(line, tmp_path / "out.json")
 
     assert code == 0
-    assert [pair["name"] for pair in document["pairs"]] == ["guard at 16"]
-    assert len({sample["target"] for sample in document["samples"]}) == 2
+    assert [pair["name"] for pair in written["pairs"]] == ["guard at 16"]
+    assert len({sample["target"] for sample in written["samples"]}) == 2
 
 
 def test_an_unknown_revision_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -344,16 +345,16 @@ def test_the_counted_work_runs_without_valgrind_too(checkout: Path) -> None:
 @pytest.mark.slow
 def test_memory_of_rooms_and_users(tmp_path: Path) -> None:
     """A task costs more than the state alone, an active room more than an idle one, more windows more than few."""
-    code, document = command("memory --rooms 1000 --pairs 5000", tmp_path / "out.json")
+    code, written = command("memory --rooms 1000 --pairs 5000", tmp_path / "out.json")
 
     assert code == 0
-    bytes_of = {one["name"]: one["value"] for one in document["figures"]}
+    bytes_of = {one["name"]: one["value"] for one in written["figures"]}
     assert bytes_of["room_task"] > bytes_of["room_state"] > 200
     assert bytes_of["room_active"] > bytes_of["room_state"]
     assert bytes_of["pair_shipped"] > bytes_of["pair_counts"] > 50
     assert bytes_of["process"] > 1
     assert 0 < bytes_of["pause_full"] < 60_000
-    goals = {one["name"] for one in document["figures"] if one["goal"]}
+    goals = {one["name"] for one in written["figures"] if one["goal"]}
     assert goals == {"room_task", "pair_counts", "pair_shipped", "pause", "pause_full"}
 
 
@@ -392,11 +393,35 @@ def test_generated_rules_are_rules(tmp_path: Path, checkout: Path) -> None:
 def test_curves_end_to_end(tmp_path: Path) -> None:
     """Each value has a figure beside the first of its factor."""
     line = "curves --factors rules,chat_share --rules 0,5 --chat-share 100 --events 2000 --runs 1 --middle 20,16"
-    code, document = command(line, tmp_path / "out.json")
+    code, written = command(line, tmp_path / "out.json")
 
     assert code == 0
-    assert [one["name"] for one in document["figures"]] == ["rules_0", "rules_5", "chat_share_100"]
-    assert [one["beside"] for one in document["figures"]] == ["", "rules_0", ""]
+    assert [one["name"] for one in written["figures"]] == ["rules_0", "rules_5", "chat_share_100"]
+    assert [one["beside"] for one in written["figures"]] == ["", "rules_0", ""]
+
+
+PAGE = "before\n<!-- begin stages -->\nold\n<!-- end stages -->\nafter\n"
+
+
+def test_figures_go_between_their_marks() -> None:
+    """What stood there goes, what stands around stays; revision, machine and whether the goal is kept are said."""
+    one = at_most(compared(figure("rules_30", "30 rules", "µs/event", [0.5, 0.7, 9.0]), "rules_0", 7.0), 0.6)
+    made = {**document("stages", [one]), "revision": "abc123"}
+    page = filled(PAGE, made)
+
+    assert page.startswith("before\n<!-- begin stages -->\nRevision `abc123`, Python 3.")
+    assert page.endswith("\n<!-- end stages -->\nafter\n")
+    assert "old" not in page
+    assert "| `rules_30` | 30 rules | 0.700 (0.500 to 9.00) µs/event | 0.100 x `rules_0` |" in page
+    assert "at most 0.6 µs/event, **missed**" in page
+    assert filled(page, made) == page
+
+
+@pytest.mark.parametrize("page", ["", PAGE + PAGE, "<!-- end stages --><!-- begin stages -->"])
+def test_a_page_without_a_place_is_left_alone(page: str) -> None:
+    """Figures never land anywhere else."""
+    with pytest.raises(PageError, match="no place for stages"):
+        filled(page, document("stages", []))
 
 
 METRICS = """# HELP roomguard_loop_lag_seconds seconds (loop lag)
@@ -426,10 +451,10 @@ def test_the_longest_stall_is_that_of_the_load_alone(
 def test_latency_at_a_share_of_the_capacity(tmp_path: Path) -> None:
     """Acks have a p50 and a p99, beside the idle round trip of the same run; a stall has a bound."""
     line = "latency --seconds 2 --rooms 50 --capacity 4000 --loads 50 --parts loads,fairness"
-    code, document = command(line, tmp_path / "out.json")
+    code, written = command(line, tmp_path / "out.json")
 
     assert code == 0
-    figures = {one["name"]: one for one in document["figures"]}
+    figures = {one["name"]: one for one in written["figures"]}
     assert 0 < figures["ack_p50_50"]["value"] <= figures["ack_p99_50"]["value"]
     assert figures["ack_p50_50"]["ratio"] > 0
     assert figures["idle_50"]["value"] > 0
@@ -442,10 +467,10 @@ def test_latency_at_a_share_of_the_capacity(tmp_path: Path) -> None:
 def test_the_shared_generator_can_be_the_workload(tmp_path: Path) -> None:
     """The guard takes all of it: no event is rejected, some are acted on."""
     line = "whole --workload shared --events 4000 --batch 16 --runs 1 --targets floor,guard"
-    code, document = command(line, tmp_path / "out.json")
+    code, written = command(line, tmp_path / "out.json")
 
     assert code == 0
-    rows = {row["target"]: row for row in document["rows"]}
+    rows = {row["target"]: row for row in written["rows"]}
     assert rows["guard"]["rejected"] == rows["floor"]["rejected"] == 0
     assert rows["guard"]["action_share"] > 0
 
