@@ -17,6 +17,7 @@ from websockets.protocol import OPEN, SERVER, Protocol
 from loadtest.bench import curves, instructions
 from loadtest.bench.__main__ import main
 from loadtest.bench.against import pairs, report
+from loadtest.bench.checkouts import HERE
 from loadtest.bench.drive import TargetFailed, split_frames
 from loadtest.bench.figures import at_most, compared, document, figure, ratio_at_most
 from loadtest.bench.frames import Lane, Workload, build, recorded
@@ -180,6 +181,9 @@ def test_each_yardstick_acknowledges_everything(target: str, tmp_path: Path) -> 
     assert all((row["action_share"] > 0) is (target != "floor") for row in document["rows"])
 
 
+in_a_checkout = pytest.mark.skipif(not (HERE / ".git").exists(), reason="no checkout of git, so no revisions")
+
+
 def command(line: str, out: Path) -> tuple[int, dict[str, Any]]:
     """Run a command that writes JSON: its exit code and what it wrote."""
     code = main([*line.split(), "--json", str(out)])
@@ -265,6 +269,7 @@ def test_only_some_stages_bring_what_they_stand_beside(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@in_a_checkout
 def test_stages_against_a_revision(tmp_path: Path) -> None:
     """Both revisions run by the same code; figures pair up; what is far beyond any noise is borne here."""
     code, written = command(
@@ -277,6 +282,7 @@ def test_stages_against_a_revision(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@in_a_checkout
 def test_the_guard_against_a_revision(tmp_path: Path) -> None:
     """Two guards in turn, each out of its own folder."""
     line = "whole --against HEAD --events 1500 --rooms 20 --batch 16 --runs 1 --tolerance 900"
@@ -287,6 +293,7 @@ def test_the_guard_against_a_revision(tmp_path: Path) -> None:
     assert len({sample["target"] for sample in written["samples"]}) == 2
 
 
+@in_a_checkout
 def test_an_unknown_revision_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is measured; git's words are shown."""
     assert main("stages --against no-such-revision --only ack".split()) == 1

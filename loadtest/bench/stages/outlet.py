@@ -18,6 +18,7 @@ from roomguard.store.journal import Journal
 from roomguard.store.records import Draft, draft
 from roomguard.store.settings import BusSettings
 from roomguard.testing import program, rule
+from roomguard.wire import encode_line
 
 ACTIONS = 2_048
 
@@ -73,6 +74,10 @@ def stages(traffic: Traffic) -> list[Stage]:
         Stage(
             "metrics", "the counters of an event that hits", len(chats), lambda: _counted(chats), "us/hit",
             beside="decision_enforced", most_ratio=0.15,
+        ),
+        Stage(
+            "record", "an event to its line of a recording: only with --record", len(chats),
+            lambda: looped(encode_line, chats),
         ),
         Stage("encode_action", "an action to its row", len(made), lambda: looped(draft, made), "us/action"),
     ]  # fmt: skip
