@@ -149,7 +149,7 @@ def _against(args: argparse.Namespace, other: Checkout) -> int:
                 side.times[name] += more.times.get(name, [])
     found = against.pairs(ours.times, theirs.times)
     good = against.report(found, other.name, tolerance, sorted(set(ours.times) ^ set(theirs.times)))
-    _left_out(ours.left_out)
+    _left_out([*ours.left_out, *(f"{other.name}: {reason}" for reason in theirs.left_out)])
     write_json(
         args.json,
         document(
