@@ -107,12 +107,13 @@ def document(command: str, figures: Sequence[Figure], **more: Any) -> dict[str, 
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on, with the noise probe of this moment."""
+    """What it was measured on, and how noisy that is at this moment: the probe, and how many wanted to run lately."""
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "probe_ns": round(probe(), 1),
+        "load_5_min": round(os.getloadavg()[1], 1),
     }
 
 

@@ -106,8 +106,8 @@ def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Measure and print. Exit code 1 where something failed; a goal that is missed is shown, not a failure."""
     rooms = args.rooms or (FULL_ROOMS if args.full else ROOMS)
     pairs = args.pairs or (FULL_PAIRS if args.full else PAIRS)
-    if rooms < 100 or pairs < 1_000:
-        parser.error("fewer than 100 rooms or 1,000 users say nothing")
+    if rooms < 1_000 or pairs < 5_000:
+        parser.error("with fewer than 1,000 rooms or 5,000 users what the allocator keeps hides what they take")
     try:
         figures = measured(args.target, rooms, pairs)
     except (HeapFailed, TargetFailed, OSError) as error:
@@ -125,7 +125,7 @@ def measured(target: str, rooms: int, pairs: int) -> list[Figure]:
         HeapFailed: a child failed.
         TargetFailed: the guard failed.
     """
-    some = max(100, rooms // 20)
+    some = max(200, rooms // 20)
     filled = asked(OWN, "city", "--rooms", str(rooms), "--pairs", str(pairs))
     size = f"{filled['rooms']:,} rooms, {filled['users']:,} users"
     pause = figure("pause", f"longest pause of the collector, filling {size}", "ms", [filled["pause_ms"]])

@@ -40,7 +40,7 @@ def _block(document: Mapping[str, Any]) -> str:
     machine = document["machine"]
     said = (
         f"Revision `{document['revision']}`, Python {machine['python']}, {machine['cores']} cores, "
-        f"noise probe {machine['probe_ns']:g} ns."
+        f"noise probe {machine['probe_ns']:g} ns, load {machine['load_5_min']:g}."
     )
     return "\n".join([said, "", *(_whole(document["rows"]) if "rows" in document else _table(document["figures"]))])
 

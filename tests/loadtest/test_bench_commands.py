@@ -192,7 +192,7 @@ def test_the_counted_work_runs_without_valgrind_too(checkout: Path) -> None:
 @pytest.mark.slow
 def test_memory_of_rooms_and_users(tmp_path: Path) -> None:
     """A task costs more than the state alone, an active room more than an idle one, more windows more than few."""
-    code, written = command("memory --rooms 400 --pairs 3000", tmp_path / "out.json")
+    code, written = command("memory --rooms 1000 --pairs 5000", tmp_path / "out.json")
 
     assert code == 0
     bytes_of = {one["name"]: one["value"] for one in written["figures"]}
