@@ -121,6 +121,33 @@ def test_stages_against_a_revision(tmp_path: Path) -> None:
     assert {pair["name"] for pair in written["pairs"]} >= {"decode_1", "decode_128"}
 
 
+SLOWER = """
+_once = encode_ack
+
+
+def encode_ack(*args, **more):
+    for _ in range(5):
+        _once(*args, **more)
+    return _once(*args, **more)
+"""
+
+
+@pytest.mark.slow
+@in_a_checkout
+def test_a_real_regression_is_found(tmp_path: Path) -> None:
+    """A guard made six times as slow in one place: exit code 1, and the place is named. The other code is untouched."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(HERE), str(clone)], check=True)
+    with (clone / "roomguard/wire/__init__.py").open("a", encoding="utf-8") as file:
+        file.write(SLOWER)
+    line = "loadtest.bench stages --against HEAD --events 1000 --runs 1 --only ack,decode_128 --tolerance 100"
+    done = subprocess.run([sys.executable, "-m", *line.split()], cwd=clone, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1, done.stderr
+    assert "worse: ack costs" in done.stdout
+    assert "worse: decode_128" not in done.stdout
+
+
 @pytest.mark.slow
 @in_a_checkout
 def test_the_guard_against_a_revision(tmp_path: Path) -> None:
