@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from loadtest.bench import curves, instructions, latency, memory, page, staged, whole
 
@@ -33,9 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = top.add_subparsers(dest="command", required=True)
     for name, module in COMMANDS.items():
         commands.add_parser(name, help=module.__doc__, parents=[parser_of(name)], add_help=False)
-    args = top.parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    args = top.parse_args(typed)
+    args.line = " ".join(_without_json(typed))
     code: int = COMMANDS[args.command].main(args, parser_of(args.command))
     return code
+
+
+def _without_json(typed: Sequence[str]) -> Iterator[str]:
+    """What was typed, but for where the figures go."""
+    words = iter(typed)
+    for word in words:
+        if word == "--json":
+            next(words, None)
+        elif not word.startswith("--json="):
+            yield word
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 before = first.setdefault(factor, one)
                 figures.append(one if one is before else compared(one, before.name, before.value))
     show(f"curves of {args.target}: one factor at a time, beside its first value", figures)
-    write_json(args.json, document("curves", figures, target=args.target, events=args.events, failures=failures))
+    write_json(args.json, document(args, figures, target=args.target, events=args.events, failures=failures))
     return 1 if failures else 0
 
 

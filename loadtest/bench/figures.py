@@ -94,16 +94,20 @@ def number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
 
 
-def document(command: str, figures: Sequence[Figure], **more: Any) -> dict[str, Any]:
-    """What `--json` writes."""
+def head(args: argparse.Namespace) -> dict[str, Any]:
+    """How every document begins: which command, what was typed (`line`), and what it ran on."""
     return {
         "schema": SCHEMA,
-        "command": command,
+        "command": args.command,
+        "line": args.line,
         "revision": revision(),
         "machine": machine(),
-        **more,
-        "figures": [attrs.asdict(one) for one in figures],
     }
+
+
+def document(args: argparse.Namespace, figures: Sequence[Figure], **more: Any) -> dict[str, Any]:
+    """What `--json` writes."""
+    return {**head(args), **more, "figures": [attrs.asdict(one) for one in figures]}
 
 
 def machine() -> dict[str, Any]:

@@ -121,7 +121,7 @@ def main(args: argparse.Namespace, _parser: argparse.ArgumentParser) -> int:
     known = _comparable(file.get(minor()), console)
     figures = judged(counted, known, args.tolerance / 100)
     show(f"instructions an event, Python {minor()}", figures)
-    write_json(args.json, document("instructions", figures, build=build()))
+    write_json(args.json, document(args, figures, build=build()))
     worse = [one.name for one in figures if one.kept is False]
     if worse:
         console.print(

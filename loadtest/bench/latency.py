@@ -283,7 +283,7 @@ def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     finally:
         os.sched_setaffinity(0, cores)
     show(f"latency of {args.target}", figures)
-    write_json(args.json, document("latency", figures, target=args.target, rooms=args.rooms, seconds=args.seconds))
+    write_json(args.json, document(args, figures, target=args.target, rooms=args.rooms, seconds=args.seconds))
     return 0
 
 

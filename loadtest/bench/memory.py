@@ -114,7 +114,7 @@ def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         return 1
     show(f"memory: {rooms:,} rooms, {pairs:,} users", figures)
-    write_json(args.json, document("memory", figures, rooms=rooms, pairs=pairs, target=args.target))
+    write_json(args.json, document(args, figures, rooms=rooms, pairs=pairs, target=args.target))
     return 0
 
 

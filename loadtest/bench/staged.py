@@ -125,7 +125,7 @@ def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     _left_out(found.left_out)
     write_json(
         args.json,
-        document("stages", made, events=args.events, rounds=args.runs, times=found.times, left_out=found.left_out),
+        document(args, made, events=args.events, rounds=args.runs, times=found.times, left_out=found.left_out),
     )
     return 1 if found.left_out else 0
 
@@ -152,8 +152,7 @@ def _against(args: argparse.Namespace, other: Checkout) -> int:
     _left_out([*ours.left_out, *(f"{other.name}: {reason}" for reason in theirs.left_out)])
     write_json(
         args.json,
-        document(
-            "stages", figures(ours.stages, ours.times), against=other.name, left_out=ours.left_out,
+        document(args, figures(ours.stages, ours.times), against=other.name, left_out=ours.left_out,
             pairs=[attrs.asdict(one) for one in found],
         ),
     )  # fmt: skip

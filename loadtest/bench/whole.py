@@ -17,12 +17,11 @@ from rich.table import Table
 from loadtest.bench import against
 from loadtest.bench.checkouts import Checkout, CheckoutFailed, checked_out
 from loadtest.bench.drive import Connection, TargetFailed, drive
-from loadtest.bench.figures import add_json, machine, probe, revision, write_json
+from loadtest.bench.figures import add_json, head, probe, write_json
 from loadtest.bench.frames import SharedMissing, Workload, build, recorded, shared_recording
 from loadtest.bench.targets import GENERATOR_CORE, TARGETS, Target, running
 from loadtest.recording import RecordingError
 
-SCHEMA = 1
 BASE = "y1"
 SETTLE = 0.1  # seconds after the last ack, so that what it set off is counted too
 
@@ -254,10 +253,7 @@ def _document(
     args: argparse.Namespace, targets: list[Target], samples: list[Sample], failures: list[str], **more: Any
 ) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
-        "command": "whole",
-        "revision": revision(),
-        "machine": machine(),
+        **head(args),
         "events": args.events,
         "connections": args.connections,
         "rooms": args.rooms,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -258,20 +259,24 @@ def test_curves_end_to_end(tmp_path: Path) -> None:
     code, written = command(line, tmp_path / "out.json")
 
     assert code == 0
+    assert written["line"] == line
     assert [one["name"] for one in written["figures"]] == ["rules_0", "rules_5"]
     assert [one["beside"] for one in written["figures"]] == ["", "rules_0"]
 
 
 PAGE = "before\n<!-- begin stages -->\nold\n<!-- end stages -->\nafter\n"
+STAGES = argparse.Namespace(command="stages", line="stages --only rules")
 
 
 def test_figures_go_between_their_marks() -> None:
     """What stood there goes, what stands around stays; revision, machine and whether the goal is kept are said."""
     one = at_most(compared(figure("rules_30", "30 rules", "µs/event", [0.5, 0.7, 9.0]), "rules_0", 7.0), 0.6)
-    made = {**document("stages", [one]), "revision": "abc123"}
+    made = {**document(STAGES, [one]), "revision": "abc123"}
     page = filled(PAGE, made)
 
-    assert page.startswith("before\n<!-- begin stages -->\nRevision `abc123`, Python 3.")
+    assert page.startswith(
+        "before\n<!-- begin stages -->\n`python3 -m loadtest.bench stages --only rules` at revision `abc123`, Python 3."
+    )
     assert page.endswith("\n<!-- end stages -->\nafter\n")
     assert "old" not in page
     assert "| `rules_30` | 30 rules | 0.700 (0.500 to 9.00) µs/event | 0.100 x `rules_0` |" in page
@@ -283,7 +288,7 @@ def test_figures_go_between_their_marks() -> None:
 def test_a_page_without_a_place_is_left_alone(page: str) -> None:
     """Figures never land anywhere else."""
     with pytest.raises(PageError, match="no place for stages"):
-        filled(page, document("stages", []))
+        filled(page, document(STAGES, []))
 
 
 METRICS = """# HELP roomguard_loop_lag_seconds seconds (loop lag)
