@@ -39,7 +39,8 @@ def filled(page: str, document: Mapping[str, Any]) -> str:
 def _block(document: Mapping[str, Any]) -> str:
     machine = document["machine"]
     said = (
-        f"`python3 -m loadtest.bench {document['line']}` at revision `{document['revision']}`, Python {machine['python']}, {machine['cores']} cores, "
+        f"`python3 -m loadtest.bench {document['line']}`\n"
+        f"at revision `{document['revision']}`, Python {machine['python']}, {machine['cores']} cores, "
         f"noise probe {machine['probe_ns']:g} ns, load {machine['load_5_min']:g}."
     )
     return "\n".join([said, "", *(_whole(document["rows"]) if "rows" in document else _table(document["figures"]))])

@@ -275,7 +275,7 @@ def test_figures_go_between_their_marks() -> None:
     page = filled(PAGE, made)
 
     assert page.startswith(
-        "before\n<!-- begin stages -->\n`python3 -m loadtest.bench stages --only rules` at revision `abc123`, Python 3."
+        "before\n<!-- begin stages -->\n`python3 -m loadtest.bench stages --only rules`\nat revision `abc123`, Python 3."
     )
     assert page.endswith("\n<!-- end stages -->\nafter\n")
     assert "old" not in page
