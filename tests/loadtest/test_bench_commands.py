@@ -274,9 +274,8 @@ def test_figures_go_between_their_marks() -> None:
     made = {**document(STAGES, [one]), "revision": "abc123"}
     page = filled(PAGE, made)
 
-    assert page.startswith(
-        "before\n<!-- begin stages -->\n`python3 -m loadtest.bench stages --only rules`\nat revision `abc123`, Python 3."
-    )
+    said = "`python3 -m loadtest.bench stages --only rules`\nat revision `abc123`, Python 3."
+    assert page.startswith(f"before\n<!-- begin stages -->\n{said}")
     assert page.endswith("\n<!-- end stages -->\nafter\n")
     assert "old" not in page
     assert "| `rules_30` | 30 rules | 0.700 (0.500 to 9.00) µs/event | 0.100 x `rules_0` |" in page
