@@ -47,7 +47,7 @@ def checked_out(revision: str) -> Iterator[Checkout]:
     """
     commit = _git("rev-parse", "--verify", "--short", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
     with tempfile.TemporaryDirectory(prefix="bench-against-") as folder:
-        product, mixed = Path(folder) / "product", Path(folder) / "mixed"
+        product, mixed = Path(folder).resolve() / "product", Path(folder).resolve() / "mixed"
         with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit, *PARTS))) as archive:
             archive.extractall(product, filter="data")
         mixed.mkdir()

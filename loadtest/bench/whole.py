@@ -38,6 +38,8 @@ class Sample:
     valkey_us: float
     seconds: float
     actions: int
+    repeats: int
+    """Actions that came again; not among `actions`."""
     rejected: int
     probe_ns: float
     """A fixed loop of pure Python on the generator's core just before: how noisy the machine was, ns an iteration."""
@@ -79,6 +81,7 @@ def measure(target: Target, work: Workload, run: int, config: Path | None) -> Sa
         valkey_us=valkey / events * 1e6,
         seconds=seconds,
         actions=sum(connection.answers.actions for connection in connections),
+        repeats=sum(connection.answers.repeats for connection in connections),
         rejected=rejected,
         probe_ns=noise,
     )

@@ -157,7 +157,7 @@ def test_ratios_are_of_medians() -> None:
     """Each figure stands beside the base of its own batch size."""
 
     def sample(target: str, run: int, cpu: float) -> Sample:
-        return Sample(target, 16, run, 1_000, cpu, 0.0, 1.0, 10, 0, 50.0)
+        return Sample(target, 16, run, 1_000, cpu, 0.0, 1.0, 10, 0, 0, 50.0)
 
     samples = [sample("y1", run, cpu) for run, cpu in enumerate((10, 11, 50))]
     samples += [sample("guard", run, cpu) for run, cpu in enumerate((5, 5.5, 6))]
