@@ -83,14 +83,14 @@ def _feature_stages(traffic: Traffic) -> list[Stage]:
 
 
 def _feature(name: str, asked: Asked, inputs: Sequence[AnyEvent], kind: str, base: str) -> Stage:
-    def prepare() -> Callable[[], object]:
+    @functools.cache
+    def compiled() -> Program:
         kept = feature(asked.kind, **{"window_s": WINDOW, **asked.more, "events": (kind,)})
-        compiled = program(rule("never", asked.when, on=(kind,)), features={"f": kept})
-        return _warm(compiled, inputs)()
+        return program(rule("never", asked.when, on=(kind,)), features={"f": kept})
 
     floor = "deque_floor" if name == "user_count" else ""
     what = f"{name.replace('_', ' ')}: kept, read and compared"
-    return Stage(f"feature_{name}", what, len(inputs), prepare, over=base, beside=floor)
+    return Stage(f"feature_{name}", what, len(inputs), lambda: _warm(compiled(), inputs)(), over=base, beside=floor)
 
 
 def _warm(compiled: Program, inputs: Sequence[AnyEvent]) -> Callable[[], Callable[[], object]]:
