@@ -88,9 +88,12 @@ def _feature(name: str, asked: Asked, inputs: Sequence[AnyEvent], kind: str, bas
         kept = feature(asked.kind, **{"window_s": WINDOW, **asked.more, "events": (kind,)})
         return program(rule("never", asked.when, on=(kind,)), features={"f": kept})
 
+    def prepare() -> Callable[[], object]:
+        return _warm(compiled(), inputs)()
+
     floor = "deque_floor" if name == "user_count" else ""
     what = f"{name.replace('_', ' ')}: kept, read and compared"
-    return Stage(f"feature_{name}", what, len(inputs), lambda: _warm(compiled(), inputs)(), over=base, beside=floor)
+    return Stage(f"feature_{name}", what, len(inputs), prepare, over=base, beside=floor)
 
 
 def _warm(compiled: Program, inputs: Sequence[AnyEvent]) -> Callable[[], Callable[[], object]]:
