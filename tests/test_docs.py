@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from loadtest.bench.__main__ import COMMANDS, parser_of
 from roomguard import wire
 from roomguard.cli import main
 from roomguard.configure import configure
@@ -251,3 +252,38 @@ def test_every_verb_and_link_on_a_page_is_real(page: str) -> None:
         assert set(re.findall(r"--[a-z-]+", rest)) <= known
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert target.startswith("http") or (DOCS / target).exists()
+
+
+def test_the_performance_page_has_a_place_for_every_benchmark() -> None:
+    """Each command that measures is explained, and its figures have their marks, once and in order."""
+    page = (DOCS / "performance.md").read_text(encoding="utf-8")
+    for command in set(COMMANDS) - {"page"}:
+        assert f"### `{command}`" in page
+        assert page.count(f"<!-- begin {command} -->") == page.count(f"<!-- end {command} -->") == 1
+        assert page.index(f"<!-- begin {command} -->") < page.index(f"<!-- end {command} -->")
+
+
+@pytest.mark.parametrize("line", [line for block in blocks("performance.md", "console") for line in block.splitlines()])
+def test_a_command_on_the_performance_page_is_one(line: str) -> None:
+    """Its options are those of the command."""
+    words = line.removeprefix("$ python3 -m loadtest.bench ").split()
+    parser = parser_of(words[0])
+
+    assert line.startswith("$ python3 -m loadtest.bench ")
+    parser.parse_args(words[1:])
+
+
+def test_what_holds_memory_are_settings_of_the_file() -> None:
+    """Every setting the page names stands in config.toml."""
+    config = (DOCS.parent / "config.toml").read_text(encoding="utf-8")
+    table = ""
+    known = set()
+    for line in config.splitlines():
+        if found := re.fullmatch(r"\[([\w.]+)\]", line):
+            table = found[1]
+        elif found := re.match(r"#?(\w+) = ", line):
+            known.add(f"{table}.{found[1]}")
+
+    said = {row[0].strip("`") for row in tables("performance.md", "setting", "holds", "when full")}
+    assert said
+    assert said <= known

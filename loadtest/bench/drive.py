@@ -36,7 +36,10 @@ class Answers:
     acked: int = 0
     rejected: int = 0
     actions: int = 0
+    """Different ones: a saturated target reads late that an action was enforced, and repeats it meanwhile."""
+    repeats: int = 0
     first_rejection: str = ""
+    known: set[str] = attrs.field(factory=set, repr=False)
 
 
 def split_frames(buffer: bytearray) -> list[tuple[int, bytes]]:
@@ -164,8 +167,11 @@ class Connection:
             if message.rejected and not answers.first_rejection:
                 answers.first_rejection = f"{message.rejected[0].code} {message.rejected[0].detail}"
         elif isinstance(message, messages.Actions):
-            answers.actions += len(message.actions)
-            enforced += [action.id for action in message.actions]
+            ids = {action.id for action in message.actions}
+            answers.actions += len(ids - answers.known)
+            answers.repeats += len(ids & answers.known)
+            answers.known |= ids
+            enforced += ids
         elif isinstance(message, messages.Error):
             raise TargetFailed(f"error {message.code}: {message.detail}")
 

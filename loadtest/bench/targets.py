@@ -40,6 +40,13 @@ class Target:
     path: str = "/v1/edge"
     settings: Mapping[str, str] = attrs.field(factory=dict)
     valkey: bool = False
+    folder: Path | None = None
+    """Where it runs: the checkout whose code it is. None: this one's."""
+
+    @property
+    def is_guard(self) -> bool:
+        """Whether it is roomguard, not a yardstick."""
+        return bool(self.settings)
 
 
 def _yardstick(name: str, what: str, *more: str, module: str | None = None, valkey: bool = False) -> Target:
@@ -107,7 +114,7 @@ def running(target: Target, config: Path | None = None) -> Iterator[Running]:
         command = [sys.executable, *(_filled(part, words) for part in target.command)]
         if config is not None and target.settings:
             command += ["--config", str(config)]
-        process = _start(command, environment(target.settings))
+        process = _start(command, environment(target.settings), target.folder)
         stack.callback(_close, process)
         stack.callback(_end, process)  # twice: also where it never listens, and before its output is read to the end
         reader = threading.Thread(target=_listening(process, f":{port}"))
@@ -123,13 +130,19 @@ def _filled(part: str, words: Mapping[str, str]) -> str:
     return part
 
 
-def _start(command: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
+def _start(command: list[str], env: dict[str, str], folder: Path | None) -> subprocess.Popen[str]:
     """A child inherits the core, so that each of its threads is on it from the first."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {TARGET_CORE})
     try:
         return subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=env,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
     finally:
         os.sched_setaffinity(0, before)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,12 +14,14 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
+from loadtest.bench import against
+from loadtest.bench.checkouts import Checkout, CheckoutFailed, checked_out
 from loadtest.bench.drive import Connection, TargetFailed, drive
-from loadtest.bench.frames import Workload, build, recorded
+from loadtest.bench.figures import add_json, head, probe, write_json
+from loadtest.bench.frames import SharedMissing, Workload, build, recorded, shared_recording
 from loadtest.bench.targets import GENERATOR_CORE, TARGETS, Target, running
 from loadtest.recording import RecordingError
 
-SCHEMA = 1
 BASE = "y1"
 SETTLE = 0.1  # seconds after the last ack, so that what it set off is counted too
 
@@ -39,18 +38,11 @@ class Sample:
     valkey_us: float
     seconds: float
     actions: int
+    repeats: int
+    """Actions that came again; not among `actions`."""
     rejected: int
     probe_ns: float
     """A fixed loop of pure Python on the generator's core just before: how noisy the machine was, ns an iteration."""
-
-
-def probe() -> float:
-    """Nanoseconds of CPU an iteration of a fixed loop takes."""
-    begun = time.thread_time_ns()
-    total = 0
-    for number in range(300_000):
-        total += number & 3
-    return (time.thread_time_ns() - begun) / 300_000
 
 
 def measure(target: Target, work: Workload, run: int, config: Path | None) -> Sample:
@@ -89,6 +81,7 @@ def measure(target: Target, work: Workload, run: int, config: Path | None) -> Sa
         valkey_us=valkey / events * 1e6,
         seconds=seconds,
         actions=sum(connection.answers.actions for connection in connections),
+        repeats=sum(connection.answers.repeats for connection in connections),
         rejected=rejected,
         probe_ns=noise,
     )
@@ -142,106 +135,175 @@ def _cell(row: dict[str, Any]) -> str:
     return f"{row['cpu_us']:.2f}{valkey} ({row['cpu_us_min']:.2f} - {row['cpu_us_max']:.2f}){ratio}"
 
 
-def revision() -> str:
-    """The commit that is measured, `+` where the tree differs from it; empty outside a checkout."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S607 - git from PATH
-        dirty = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True)  # noqa: S607 - git from PATH
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `whole`."""
     parser.add_argument("--events", type=int, default=200_000, help="events measured a run")
     parser.add_argument("--batch", default="1,16,128", help="events a frame, several with commas")
-    parser.add_argument("--targets", default="y1,y3,floor,guard", help=f"of {', '.join(TARGETS)}")
+    parser.add_argument(
+        "--targets", help=f"of {', '.join(TARGETS)}; y1,y3,floor,guard by default, guard alone with --against"
+    )
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--rooms", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--recording", type=Path, help="events of a recording instead of mixed traffic")
+    parser.add_argument(
+        "--workload", "--recording", dest="recording", type=Path, metavar="FILE|shared",
+        help="events of a recording instead of mixed traffic; `shared`: of the generator beside the checkout",
+    )  # fmt: skip
     parser.add_argument("--config", type=Path, help="for the guard; its own default otherwise")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    against.add_arguments(parser)
+    add_json(parser)
 
 
 def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Measure and print. Exit code 1 where a target failed; 2 is usage."""
-    names = args.targets.split(",")
+    """Measure and print. Exit code 1 where a target failed or, with --against, got worse; 2 is usage."""
+    names = (args.targets or ("guard" if args.against else "y1,y3,floor,guard")).split(",")
     unknown = [name for name in names if name not in TARGETS]
     if unknown:
         parser.error(f"unknown targets: {', '.join(unknown)}; known: {', '.join(TARGETS)}")
-    if (os.cpu_count() or 1) < 2:
-        parser.error("needs two cores: one for the target, one for the generator")
-    try:
-        batches = [int(text) for text in args.batch.split(",")]
-    except ValueError:
-        parser.error(f"--batch {args.batch}: expected numbers with commas between")
+    targets = [TARGETS[name] for name in names]
+    if args.against and not any(target.is_guard for target in targets):
+        parser.error("--against: none of the targets is a guard, and yardsticks have no revisions")
+    needs_two_cores(parser)
+    batches = numbers(args.batch, "--batch", parser)
     if min(args.events, args.runs, args.connections, args.rooms, *batches) < 1:
         parser.error("every number has to be at least 1")
     console = Console(stderr=True)
     console.print("making the frames")
     try:
-        works = [_work(args, batch) for batch in batches]
-    except (RecordingError, OSError) as error:
+        works = _works(args, batches)
+    except (RecordingError, SharedMissing, OSError) as error:
         parser.error(str(error))
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {GENERATOR_CORE})
+    if args.against is None:
+        return _plain(args, targets, works, console)
     try:
-        samples, failures = _measured([TARGETS[name] for name in names], works, args, console)
-    finally:
-        os.sched_setaffinity(0, cores)
+        with checked_out(args.against) as other:
+            return _against(args, targets, works, other, console)
+    except CheckoutFailed as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
+        return 1
+
+
+def needs_two_cores(parser: argparse.ArgumentParser) -> None:
+    """Usage error on a machine that has no core for each side."""
+    if (os.cpu_count() or 1) < 2:
+        parser.error("needs two cores: one for the target, one for the generator")
+
+
+def numbers(text: str, option: str, parser: argparse.ArgumentParser) -> list[int]:
+    """Whole numbers with commas between; usage error for anything else."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        parser.error(f"{option} {text}: expected numbers with commas between")
+
+
+def _works(args: argparse.Namespace, batches: list[int]) -> list[Workload]:
+    if args.recording is None:
+        return [
+            build(args.events, batch, connections=args.connections, rooms=args.rooms, seed=args.seed)
+            for batch in batches
+        ]
+    if str(args.recording) != "shared":
+        return [recorded(args.recording, args.events, batch, connections=args.connections) for batch in batches]
+    with shared_recording(args.events, args.seed) as path:
+        return [recorded(path, args.events, batch, connections=args.connections) for batch in batches]
+
+
+def _plain(args: argparse.Namespace, targets: list[Target], works: list[Workload], console: Console) -> int:
+    samples, failures = measured(targets, works, args.runs, args.config, console)
     rows = summarize(samples)
     _table(Console(), rows)
-    document = {
-        "schema": SCHEMA,
-        "revision": revision(),
-        "machine": {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count()},
+    write_json(args.json, _document(args, targets, samples, failures, rows=rows))
+    return 1 if failures else 0
+
+
+def _against(
+    args: argparse.Namespace, targets: list[Target], works: list[Workload], other: Checkout, console: Console
+) -> int:
+    """Every guard twice, this revision's and the other's. What looks worse is measured again before it is called so."""
+    theirs = [
+        attrs.evolve(target, name=f"{target.name}@{other.name}", folder=other.product)
+        for target in targets
+        if target.is_guard
+    ]
+    samples, failures = measured([*targets, *theirs], works, args.runs, args.config, console)
+    tolerance = args.tolerance / 100
+    if any(one.worse(tolerance) for one in _pairs(samples, other)):
+        console.print("something looks worse: once more, to be sure")
+        more, failed = measured([*targets, *theirs], works, args.runs, args.config, console)
+        samples += more
+        failures += failed
+    _table(Console(), summarize(samples))
+    found = _pairs(samples, other)
+    good = against.report(found, other.name, tolerance)
+    pairs = [attrs.asdict(one) for one in found]
+    write_json(args.json, _document(args, targets, samples, failures, against=other.name, pairs=pairs))
+    return 0 if good and not failures else 1
+
+
+def _pairs(samples: list[Sample], other: Checkout) -> list[against.Pair]:
+    """What each guard costs at each batch size, here and there."""
+    ours: dict[str, list[float]] = {}
+    theirs: dict[str, list[float]] = {}
+    for sample in samples:
+        name, at, _ = sample.target.partition(f"@{other.name}")
+        (theirs if at else ours).setdefault(f"{name} at {sample.batch}", []).append(sample.cpu_us)
+    return against.pairs(ours, theirs)
+
+
+def _document(
+    args: argparse.Namespace, targets: list[Target], samples: list[Sample], failures: list[str], **more: Any
+) -> dict[str, Any]:
+    return {
+        **head(args),
         "events": args.events,
         "connections": args.connections,
         "rooms": args.rooms,
         "seed": args.seed,
         "recording": args.recording.name if args.recording else None,
-        "targets": {name: TARGETS[name].what for name in names},
-        "rows": rows,
+        "targets": {target.name: target.what for target in targets},
+        **more,
         "samples": [attrs.asdict(sample) for sample in samples],
         "failures": failures,
     }
-    if args.json is not None:
-        args.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    return 1 if failures else 0
 
 
-def _work(args: argparse.Namespace, batch: int) -> Workload:
-    if args.recording is not None:
-        return recorded(args.recording, args.events, batch, connections=args.connections)
-    return build(args.events, batch, connections=args.connections, rooms=args.rooms, seed=args.seed)
-
-
-def _measured(
-    targets: list[Target], works: list[Workload], args: argparse.Namespace, console: Console
+def measured(
+    targets: list[Target], works: list[Workload], runs: int, config: Path | None, console: Console
 ) -> tuple[list[Sample], list[str]]:
-    """All runs in turn: each round measures every target once, so that a noisy minute hits all alike."""
+    """All runs in turn, this process kept off the targets' core: what was measured, and what failed.
+
+    Each round measures every target once, so that a noisy minute hits all alike.
+    """
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {GENERATOR_CORE})
     samples: list[Sample] = []
     failures: list[str] = []
-    for run in range(args.runs):
-        for work in works:
-            for target in targets[run % len(targets) :] + targets[: run % len(targets)]:
-                try:
-                    sample = measure(target, work, run, args.config)
-                except (TargetFailed, OSError) as error:
-                    failures.append(f"{target.name} at {work.batch}: {error}")
-                    console.print(f"run {run + 1}  {failures[-1]}", style="red", highlight=False, markup=False)
-                    continue
-                samples.append(sample)
-                console.print(
-                    f"run {run + 1}  batch {work.batch:3d}  {target.name:12s} {sample.cpu_us:7.2f} µs  "
-                    f"{sample.events / sample.seconds:9,.0f} events/s  {sample.actions:,} actions  "
-                    f"probe {sample.probe_ns:.0f} ns",
-                    highlight=False,
-                )
+    try:
+        for run in range(runs):
+            shift = run % len(targets)
+            for work in works:
+                for target in targets[shift:] + targets[:shift]:
+                    try:
+                        samples.append(measure(target, work, run, config))
+                    except (TargetFailed, OSError) as error:
+                        failures.append(f"{target.name} at {work.batch}: {error}")
+                        console.print(f"run {run + 1}  {failures[-1]}", style="red", highlight=False, markup=False)
+                    else:
+                        _say(samples[-1], console)
+    finally:
+        os.sched_setaffinity(0, cores)
     return samples, failures
+
+
+def _say(sample: Sample, console: Console) -> None:
+    console.print(
+        f"run {sample.run + 1}  batch {sample.batch:3d}  {sample.target:12s} {sample.cpu_us:7.2f} µs  "
+        f"{sample.events / sample.seconds:9,.0f} events/s  {sample.actions:,} actions  "
+        f"probe {sample.probe_ns:.0f} ns",
+        highlight=False,
+    )
 
 
 if __name__ == "__main__":

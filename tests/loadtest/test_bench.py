@@ -87,6 +87,18 @@ def test_a_recording_can_be_the_workload(tmp_path: Path) -> None:
         recorded(path, 300, 16)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.7, 1.0])
+def test_chat_has_the_share_that_is_asked_for(share: float) -> None:
+    """What is left out leaves as many events as were wanted, in order."""
+    made = build(4_000, 16, connections=2, rooms=20, chat_share=share)
+    lanes = [events(warm + rest) for warm, rest in zip(sent(made.warm), sent(made.measured), strict=True)]
+    kinds = [event["kind"] for lane in lanes for event in lane]
+
+    assert kinds.count("chat") / len(kinds) == pytest.approx(share, abs=0.03)
+    assert len(kinds) == pytest.approx(4_400, rel=0.05)
+    assert all(lane == sorted(lane, key=lambda event: event["ts"]) for lane in lanes)
+
+
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536, 200_000])
 @pytest.mark.parametrize("step", [1, 7, 100_000])
 def test_the_splitter_finds_every_frame(size: int, step: int) -> None:
@@ -145,7 +157,7 @@ def test_ratios_are_of_medians() -> None:
     """Each figure stands beside the base of its own batch size."""
 
     def sample(target: str, run: int, cpu: float) -> Sample:
-        return Sample(target, 16, run, 1_000, cpu, 0.0, 1.0, 10, 0, 50.0)
+        return Sample(target, 16, run, 1_000, cpu, 0.0, 1.0, 10, 0, 0, 50.0)
 
     samples = [sample("y1", run, cpu) for run, cpu in enumerate((10, 11, 50))]
     samples += [sample("guard", run, cpu) for run, cpu in enumerate((5, 5.5, 6))]
@@ -170,7 +182,24 @@ def test_each_yardstick_acknowledges_everything(target: str, tmp_path: Path) -> 
     assert all((row["action_share"] > 0) is (target != "floor") for row in document["rows"])
 
 
-@pytest.mark.parametrize("arguments", ["whole --targets y9", "whole --batch 1,x", "whole --runs 0", "nothing"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "whole --targets y9",
+        "whole --batch 1,x",
+        "whole --runs 0",
+        "whole --against HEAD --targets y1",
+        "whole --workload nowhere.jsonl",
+        "stages --runs 0",
+        "stages --events 10",
+        "memory --rooms 1",
+        "latency --parts all",
+        "latency --loads fast",
+        "curves --factors weather",
+        "curves --chat-share 101",
+        "nothing",
+    ],
+)
 def test_usage_errors_leave_with_2(arguments: str) -> None:
     """What makes no sense is refused before anything is started."""
     with pytest.raises(SystemExit) as left:

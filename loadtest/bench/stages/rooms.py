@@ -1,0 +1,173 @@
+"""From a decoded frame to its rooms: our hand-over beside a memory channel and a task a room, nothing decided."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import attrs
+import trio
+
+from loadtest.bench.stages.stage import Stage
+from loadtest.bench.stages.work import START, Traffic
+from roomguard.engine.outcome import ALLOW, Outcome
+from roomguard.engine.program import Program
+from roomguard.model.actions import Action
+from roomguard.model.events import AnyEvent, Control
+from roomguard.runtime.hub import RoomPorts
+from roomguard.runtime.rooms import Rooms
+from roomguard.runtime.settings_rooms import RoomSettings
+from roomguard.runtime.tickets import Ticket, sort_by_room
+from roomguard.testing import program
+from roomguard.wire import Events, FrameDecoder
+
+AHEAD = 1e9
+"""Seconds around arrival that `ts` may lie: as recorded."""
+
+
+class Idle:
+    """A guard that has nothing to say: what is left is the way to it."""
+
+    def receive(self, event: AnyEvent, now: float) -> Outcome:  # noqa: ARG002 - the interface
+        """Let it pass."""
+        return ALLOW
+
+    def control(self, record: Control, now: float) -> Outcome:  # noqa: ARG002 - the interface
+        """Take note of nothing."""
+        return ALLOW
+
+    def expire(self, now: float) -> Outcome:  # noqa: ARG002 - the interface
+        """Nothing is ever due."""
+        return ALLOW
+
+    def next_deadline(self) -> float | None:
+        """Never."""
+        return None
+
+    def in_force(self) -> list[Action]:
+        """Nothing."""
+        return []
+
+    def survivors(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def snapshot(self) -> bytes:
+        """Nothing."""
+        return b"{}"
+
+    def configure(self, program: Program) -> None:
+        """It has no use for one."""
+
+    def idle_at(self) -> float:
+        """At once."""
+        return START
+
+
+class Nowhere:
+    """A store that keeps nothing."""
+
+    def has_snapshot(self, room: str) -> bool:  # noqa: ARG002 - the interface
+        """No."""
+        return False
+
+    async def load_snapshot(self, room: str) -> bytes | None:  # noqa: ARG002 - the interface
+        """Nothing."""
+        return None
+
+    async def save_snapshots(self, snapshots: Mapping[str, bytes]) -> None:
+        """Not kept."""
+
+
+@attrs.define
+class Counting:
+    """Owner of all tickets: counts what is decided."""
+
+    events: int = 0
+
+    def decided(self, ticket: Ticket) -> None:
+        """See `TicketOwner`."""
+        self.events += ticket.accepted
+
+
+def _frames(payloads: Sequence[str]) -> list[Events]:
+    decode = FrameDecoder().decode
+    return [frame for frame in map(decode, payloads) if isinstance(frame, Events)]
+
+
+async def _handed(frames: Sequence[Events]) -> int:
+    """All frames through `Rooms`, as a connection does it: sorted by room, one checkpoint a frame."""
+    ports = RoomPorts(
+        new_guard=lambda _room, _program: Idle(),
+        restore_guard=lambda _room, _program, _data: Idle(),
+        publish=lambda _actions: 0,
+        ended=lambda _ids: None,
+        store=Nowhere(),
+    )
+    rooms = Rooms(RoomSettings(), program(), ports, clock=lambda: START)
+    owner = Counting()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(rooms.run)
+        for frame in frames:
+            groups, _ = sort_by_room(frame.events, offset=0.0, earliest=START - AHEAD, latest=START + AHEAD)
+            await rooms.hand_over(Ticket(owner, frame, START, "allow"), groups)
+            await trio.lowlevel.checkpoint()
+        await rooms.drain()
+        await rooms.aclose()
+        nursery.cancel_scope.cancel()
+    return owner.events
+
+
+async def _channelled(frames: Sequence[Events]) -> int:
+    """The idiomatic way: a task and a memory channel a room."""
+    done = 0
+    senders: dict[str, trio.MemorySendChannel[AnyEvent]] = {}
+
+    async def room(receive: trio.MemoryReceiveChannel[AnyEvent]) -> None:
+        nonlocal done
+        async for _event in receive:
+            done += 1
+
+    async with trio.open_nursery() as nursery:
+        for frame in frames:
+            for event in frame.events:
+                sender = senders.get(event.room)
+                if sender is None:
+                    sender, receive = trio.open_memory_channel[AnyEvent](128)
+                    senders[event.room] = sender
+                    nursery.start_soon(room, receive)
+                await sender.send(event)
+        for sender in senders.values():
+            sender.close()
+    return done
+
+
+def _ran(
+    way: Callable[[Sequence[Events]], Awaitable[int]], frames: Sequence[Events], size: int
+) -> Callable[[], object]:
+    def work() -> None:
+        got = trio.run(way, frames)
+        if got != size:
+            raise ValueError(f"{got} of {size} events arrived")
+
+    return work
+
+
+def stages(traffic: Traffic) -> list[Stage]:
+    """Both ways, frames of one event and of more."""
+    out = []
+    size = len(traffic)
+    for batch in (1, 16, 128):
+        frames = functools.partial(_frames, traffic.payloads(batch))
+        out += [
+            Stage(
+                f"channel_hop_{batch}", f"a memory channel and a task a room, {batch} a frame", size,
+                lambda frames=frames: _ran(_channelled, frames(), size),  # type: ignore[misc]
+            ),
+            Stage(
+                f"hand_over_{batch}", f"events to their rooms, {batch} a frame", size,
+                lambda frames=frames: _ran(_handed, frames(), size),  # type: ignore[misc]
+                beside=f"channel_hop_{batch}", most_ratio=0.1 if batch >= 16 else None,
+            ),
+        ]  # fmt: skip
+    return out
