@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
@@ -33,7 +33,6 @@ import trio
 from roomguard.configure import Configuration, configure, differences
 from roomguard.engine.outcome import Alert
 from roomguard.engine.program import Program
-from roomguard.engine.room import RoomGuard
 from roomguard.engine.snapshot import survivors
 from roomguard.engine.tally import Tally
 from roomguard.errors import ConfigError, ConfigProblem, JournalError, JournalFailed
@@ -45,6 +44,7 @@ from roomguard.runtime.bus import ActionBus
 from roomguard.runtime.clock import AnchoredClock
 from roomguard.runtime.consumers import ConsumerDesk
 from roomguard.runtime.edge import EdgeDesk
+from roomguard.runtime.guards import TimedGuard
 from roomguard.runtime.house import House, said
 from roomguard.runtime.hub import RoomPorts
 from roomguard.runtime.lag import LagMeter
@@ -380,12 +380,12 @@ def controls(house: House) -> Controls:
     )
 
 
-def _new_guard(tally: Tally, room: str, program: Program) -> RoomGuard:
-    return RoomGuard(room, program, tally)
+def _new_guard(tally: Tally, room: str, program: Program) -> TimedGuard:
+    return TimedGuard(room, program, tally)
 
 
-def _restored_guard(tally: Tally, room: str, program: Program, data: bytes) -> RoomGuard:
-    return RoomGuard.restore(room, program, data, tally)
+def _restored_guard(tally: Tally, room: str, program: Program, data: bytes) -> TimedGuard:
+    return cast("TimedGuard", TimedGuard.restore(room, program, data, tally))
 
 
 def _write(recorder: Recorder, record: AnyEvent | Control) -> None:
