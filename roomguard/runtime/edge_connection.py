@@ -123,6 +123,8 @@ class EdgeConnection:
         self._outbox_limit = house.settings.outbox_bytes
         self._states: list[tuple[str, list[Action]]] = []
         self._held: dict[str, list[Sent]] = {}
+        self._in_turn = False
+        self._sending = False
         self._something = trio.Event()
         self._relief: trio.Event | None = None
         self._closing: tuple[int, str] | None = None
@@ -135,7 +137,7 @@ class EdgeConnection:
 
     def say(self, message: bytes) -> None:
         """Send a message soon; an edge that is too far behind is cut instead."""
-        if not self._outbox:
+        if not self._outbox and not self._in_turn:
             self._something.set()
         self._outbox.append(message)
         self._outbox_bytes += len(message)
@@ -199,13 +201,13 @@ class EdgeConnection:
         session, rooms, bus = self._session, self._house.rooms, self._house.bus
         turn = rooms.settings.turn_events
         spent = 0
-        session.turn_began = arrival
+        self._turn_begins(arrival)
         try:
             for message in messages:
                 if not (session.has_room and bus.has_room):
-                    session.turn_over()
+                    self._turn_ends()
                     await self._wait_room()
-                    session.turn_began = arrival
+                    self._turn_begins(arrival)
                 if session.link is not self:
                     return
                 ticket = self._take(message, arrival)
@@ -213,6 +215,7 @@ class EdgeConnection:
                     continue
                 size = len(ticket.events)
                 if size > turn:
+                    self._turn_ends()
                     await rooms.hand_over_in_turns(ticket, self._rooms, self._take_room)
                 else:
                     rooms.hand_over(ticket, self._rooms, self._take_room)
@@ -220,9 +223,27 @@ class EdgeConnection:
                 spent += size
                 if spent >= turn:
                     spent = 0
+                    self._turn_ends()
                     await trio.lowlevel.cancel_shielded_checkpoint()
+                    self._turn_begins(arrival)
         finally:
-            session.turn_over()
+            self._turn_ends()
+
+    def _turn_begins(self, arrival: float) -> None:
+        self._session.turn_began = arrival
+        self._in_turn = True
+
+    def _turn_ends(self) -> None:
+        """Send what a turn's frames are answered with, from here if that takes no waiting: the sender sleeps on."""
+        self._session.turn_over()
+        self._in_turn = False
+        if not self._outbox:
+            return
+        only_answers = not (self._states or self._sending or self._closing or self._subscription.behind)
+        if only_answers and self._connection.send_now(self._outbox):
+            self._outbox, self._outbox_bytes = [], 0
+        else:
+            self._something.set()
 
     async def _wait_room(self) -> None:
         while not self._session.has_room:
@@ -391,6 +412,7 @@ class EdgeConnection:
                 if self._subscription.behind:
                     self._cut()
                     return
+                self._sending = True
                 messages, self._outbox, self._outbox_bytes = self._outbox, [], 0
                 actions: list[bytes] = []
                 if self._states:
@@ -405,6 +427,7 @@ class EdgeConnection:
                 elif self._closing is not None:
                     await connection.aclose(*self._closing)
                     self._living.cancel()
+                self._sending = False
                 if self._closing is not None:
                     self._something.set()
         except ConnectionClosed:

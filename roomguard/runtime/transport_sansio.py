@@ -118,6 +118,7 @@ class SansioConnection(BaseConnection):
                 await self._answer()
             if messages:
                 self._received += len(messages)
+                self._pipe.saw(len(messages))
                 return messages
 
     async def _read(self) -> None:
@@ -242,6 +243,25 @@ class SansioConnection(BaseConnection):
             protocol.writes += frames
             await self._flush()
         self._sent += len(messages)
+
+    def send_now(self, messages: Sequence[bytes]) -> bool:
+        """See `Connection`."""
+        protocol = self._protocol
+        if protocol.state is not OPEN or protocol.writes or self._lock.locked() or self._last_words:
+            return False
+        data = b"".join([part for text in messages for part in (text_head(len(text)), text)])
+        sent = self._pipe.send_now(data)
+        if sent < len(data):
+            if not sent:
+                return False
+            protocol.writes.append(data[sent:])
+            self._nursery.start_soon(self._send_rest)
+        self._sent += len(messages)
+        return True
+
+    async def _send_rest(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            await self._flush()
 
     async def _flush(self, before_last_words: Sequence[bytes] = ()) -> None:
         """Writes all that the protocol has to say. Raises ConnectionClosed."""
