@@ -40,6 +40,9 @@ _LINK_SIGNS = frozenset(b"./([")
 _LEET_SIGNS = frozenset(b"013457@$|+")
 _bang_in_word = re.compile(r"![A-Za-z]")
 _digits = re.compile(r"\d").findall
+MEMO_LENGTH = 24
+"""Code points of the longest text that is remembered: of real chat half of the texts up to here are copies of one of the
+12,000 before, of longer ones a tenth."""
 _MANY_DIGITS = 3
 """Digits from which on a text outside ASCII may hold an account or a number to call."""
 
@@ -48,8 +51,8 @@ class Analyser:
     """Facts of texts under one `WordSettings`, remembered by text.
 
     The memo holds two generations of at most `settings.cache_texts` texts: when the younger is full it becomes the
-    older and the oldest texts are forgotten. It changes cost, never facts. With a text of at most 2,000 code points go
-    at most five folded forms of 512, so the memo stays below `cache_texts` x 10,000 code points.
+    older and the oldest texts are forgotten. It changes cost, never facts. Texts over `MEMO_LENGTH` are not remembered:
+    few of them come twice, and to keep them all costs more than to judge those few again.
     """
 
     def __init__(self, settings: WordSettings, model: TextModel | None = None) -> None:
@@ -67,15 +70,15 @@ class Analyser:
 
     def facts(self, text: str, emotes: Sequence[str] = ()) -> Facts:
         """The facts of `text`, of which the first 2,000 code points are judged; `emotes` are names of emotes in it."""
+        if len(text) > MEMO_LENGTH:
+            return self.judge(text, emotes)
         key: object = (text, *emotes) if emotes else text
         known = self._young.get(key)
         if known is not None:
             return known
         known = self._old.get(key)
         if known is None:
-            known = self._judge(text, emotes)
-            if self._model is not None:
-                known.ask(self._model)
+            known = self.judge(text, emotes)
         if len(self._young) >= self._capacity:
             self._old, self._young = self._young, {}
         self._young[key] = known
@@ -83,19 +86,18 @@ class Analyser:
 
     def judge(self, text: str, emotes: Sequence[str] = ()) -> Facts:
         """`facts` without the memo."""
-        facts = self._judge(text, emotes)
+        if len(text) > fold.MAX_LENGTH:
+            text = text[: fold.MAX_LENGTH]
+        named = _shortcode.findall(text) if ":" in text and text.count(":") > 1 else None
+        if named:
+            facts = self._judge_rest(text, named, emotes)
+        elif text.isascii():
+            facts = self._judge_ascii(text, emotes)
+        else:
+            facts = self._judge_unicode(text, emotes)
         if self._model is not None:
             facts.ask(self._model)
         return facts
-
-    def _judge(self, text: str, emotes: Sequence[str]) -> Facts:
-        if len(text) > fold.MAX_LENGTH:
-            text = text[: fold.MAX_LENGTH]
-        if ":" in text and text.count(":") > 1:
-            named = _shortcode.findall(text)
-            if named:
-                return self._judge_rest(text, named, emotes)
-        return self._judge_ascii(text, emotes) if text.isascii() else self._judge_unicode(text, emotes)
 
     def _judge_rest(self, text: str, named: list[str], emotes: Sequence[str]) -> Facts:
         """A text with `:name:` pictures in it: they are counted, and the rest is judged without them."""

@@ -1,0 +1,93 @@
+"""Windows kept by near skeletons: waiting, searching and counting later changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from roomguard.engine import traces, windows
+from roomguard.engine.text.near import near_of
+from roomguard.engine.traces import KNOWN, Traced, said_again
+from roomguard.engine.windows import Keyed
+
+WORDS = st.lists(
+    st.sampled_from(["gg", "free", "coins", "now", "visit", "the", "x1", "stream"]), min_size=1, max_size=5
+)
+TEXTS = WORDS.map(" ".join)
+STEPS = st.lists(st.tuples(TEXTS, st.sampled_from("abcde"), st.floats(0, 3), st.booleans()), max_size=300)
+
+
+@pytest.fixture(params=[(64, 512), (3, 512), (3, 2)], ids=["as shipped", "small chunks", "asked often"])
+def _sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "CHUNK", request.param[0])
+    monkeypatch.setattr(traces, "LOOKS", request.param[1])
+
+
+@pytest.mark.usefixtures("_sizes")
+@pytest.mark.parametrize("shape", [windows.Distinct, windows.Count, windows.Members])
+def test_waiting_changes_no_count(shape: Any) -> None:
+    """Below the caps an answer is what it would be if every message had been counted as it came."""
+
+    @given(STEPS)
+    def compare(steps: list[tuple[str, str, float, bool]]) -> None:
+        late, soon = Traced(shape, 10.0, 1_000, 1_000), Keyed(shape, 10.0, 1_000, 1_000)
+        now = 0.0
+        for body, user, gap, asks in steps:
+            now += gap
+            value = (user, f"{now}") if shape is windows.Members else user
+            late.note(body, now, value)
+            soon.hit(near_of(body), now, value)
+            if asks:
+                assert soon.value(near_of(body), now) == late.value(near_of(body), now)
+        for body, *_ in steps:
+            assert soon.value(near_of(body), now) == late.value(near_of(body), now)
+
+    compare()
+
+
+@given(STEPS)
+def test_a_snapshot_keeps_what_waits(steps: list[tuple[str, str, float, bool]]) -> None:
+    """Dumped and loaded it answers as before, whatever was asked until then."""
+    one = Traced(windows.Distinct, 10.0, 1_000, 1_000)
+    now = 0.0
+    for body, user, gap, asks in steps:
+        now += gap
+        one.note(body, now, user)
+        if asks:
+            one.value(near_of(body), now)
+    other = Traced(windows.Distinct, 10.0, 1_000, 1_000)
+    other.load(one.dump())
+
+    assert one.dump() == other.dump()
+    for body, *_ in steps:
+        assert one.value(near_of(body), now) == other.value(near_of(body), now)
+
+
+def test_no_more_wait_than_are_allowed() -> None:
+    """Beyond the cap the oldest are forgotten, and counted."""
+    window = Traced(windows.Count, 1e9, 100_000, 64)
+    for number in range(1_000):
+        window.note("the same words", float(number))
+
+    most = traces.WAITING * 64 + traces.CHUNK
+    assert 1_000 - most <= window.evicted < 1_000
+    assert most >= (window.value(near_of("the same words"), 1_000.0) or 0) > 0
+
+
+class Somebody:
+    """A user with one slot."""
+
+    def __init__(self, pairs: tuple[Any, ...]) -> None:
+        self.said = pairs
+
+
+def test_what_a_user_said_again() -> None:
+    """Traces within the window are compared by their near skeletons; what was worked out is kept."""
+    user = Somebody((1.0, "buy coins now", 2.0, "now buy coins", 3.0, f"{KNOWN}buy coins now", 4.0, "hello"))
+
+    assert 2 == said_again(user, "said", "buy coins now", 1.0)
+    assert 3 == said_again(user, "said", "buy coins now", 0.5)
+    assert (1.0, f"{KNOWN}buy coins now", 2.0, f"{KNOWN}buy coins now") == user.said[:4]
+    assert "hello" == user.said[7]

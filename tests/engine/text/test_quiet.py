@@ -1,0 +1,127 @@
+"""Quiet texts and the gates that keep them from rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, strategies as st
+
+from roomguard.configure import configure
+from roomguard.engine.gates import gate_of
+from roomguard.engine.room import RoomGuard
+from roomguard.engine.text.analyser import Analyser
+from roomguard.engine.text.facts import QUIET, Facts
+from roomguard.engine.text.settings import WordSettings
+
+CONFIG = Path(__file__).parents[3] / "config.toml"
+PIECES = [
+    "gg", "hello", "the", "привет", "哈哈", "今天", "follow me", "free", "example.com", "dot com", "@ann", "#tag", "$5",
+    "12345", "!!!", "...", "(", "/", "🔥", "👉", "\u200b", "e\u0301", "ｆｒｅｅ", "𝓯𝓻𝓮𝓮", "а", "a", "b", ":smile:",
+    "AAAA", "loooool", "bad word", "h3ll0", "wаllet",
+]  # fmt: skip
+
+
+def texts() -> st.SearchStrategy[str]:
+    """Whatever people and machines write, and what nobody does."""
+    made = st.lists(st.sampled_from(PIECES), max_size=12)
+    return st.one_of(made.map(" ".join), made.map("".join), st.text(max_size=60))
+
+
+ANALYSER = Analyser(WordSettings(block=("bad word",)))
+
+
+PROGRAM = configure(CONFIG).program
+
+
+def within(facts: Facts) -> list[str]:
+    """The facts that QUIET does not allow."""
+    values = {name: getattr(facts, name) for name in QUIET}
+    return [
+        name
+        for name, allowed in QUIET.items()
+        if (values[name] != allowed[0] if len(allowed) == 1 else not allowed[0] <= values[name] <= allowed[1])  # type: ignore[operator]
+    ]
+
+
+@given(texts(), st.lists(st.sampled_from(["Kappa", "PogChamp"]), max_size=5))
+def test_a_quiet_text_is_one(text: str, emotes: list[str]) -> None:
+    """What may be true of a quiet text is what QUIET says."""
+    facts = ANALYSER.judge(text, emotes)
+
+    assert facts._loud or [] == within(facts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see example.com", "f r e e c o i n s", "call 555 123 4567 8", "soooooooooooo", "bad word", "follow me please",
+        "🔥🔥🔥🔥🔥🔥", "@a1 @b2 @c3", "the same the same the same the same the same", "wаllet", "👉 name", "x" * 600,
+    ],
+)  # fmt: skip
+def test_a_loud_text_is_no_quiet_one(text: str) -> None:
+    """Whatever rules look for makes a text loud."""
+    assert ANALYSER.judge(text)._loud
+
+
+@pytest.mark.parametrize(
+    "text", ["gg", "hello there, how are you?", "привет всем", "今天晚上吃什么", "nooo!!", "@ann hi"]
+)
+def test_an_ordinary_text_is_quiet(text: str) -> None:
+    """What people write is."""
+    assert not ANALYSER.judge(text)._loud
+
+
+@pytest.mark.parametrize(
+    ("source", "thresholds", "shut"),
+    [
+        ("f.links >= 1", {}, True),
+        ("f.links >= 0", {}, False),
+        ("f.advert >= T_points", {"points": 3}, True),
+        ("f.advert >= T_points", {"points": 0}, False),
+        ("f.emoji + f.emotes >= 8", {}, True),
+        ("f.emoji + f.emotes >= 7", {}, False),
+        ("f.longest_run >= 8", {}, True),
+        ("f.longest_run >= 5", {}, False),
+        ("f.advert >= 1 or f.links >= 1", {}, True),
+        ("f.advert >= 1 or user.chats <= 1", {}, False),
+        ("f.advert >= 1 and user.chats <= 1", {}, True),
+        ("f.advert >= 4 or (f.advert >= 3 and user.chats <= 1)", {}, True),
+        ("f.spaced", {}, True),
+        ("f.blocked != ''", {}, True),
+        ("(v_links if v_links is not U else (v_links := f.links)) >= 1", {}, True),
+        ("v_links >= 1", {}, True),
+    ],
+)
+def test_gates(source: str, thresholds: dict[str, float], shut: bool) -> None:
+    """A gate is shut where no quiet text can pass, whatever else is true."""
+    gate = gate_of(source, {"v_links": "links"})
+
+    assert shut == (gate is not None and gate.is_shut(thresholds))
+
+
+@pytest.mark.parametrize(
+    "source", ["f.repeated == 10", "f.length >= 1", "user.chats >= 1", "not f.spaced", "f.emoji / 2 >= 9"]
+)
+def test_what_proves_nothing(source: str) -> None:
+    """Where the corners do not tell all, and of what is not known of quiet texts, there is no gate."""
+    assert gate_of(source, {}) is None
+
+
+@given(texts())
+def test_no_quiet_text_passes_a_gate(text: str) -> None:
+    """A rule behind a gate fires for no quiet text, under any shipped strategy."""
+    judged = PROGRAM
+    facts = judged.analyser.judge(text)
+    if facts._loud:
+        return
+    event = SimpleNamespace(text=text, who=None, user="ann", id="1")
+    user = judged.user_class(0.0, 0.0)
+    user.chats = 1
+    guard = RoomGuard("r", judged)
+    for strategy in judged.strategies.values():
+        for rule in strategy.rules:
+            probe = rule.probes.get("chat")
+            if probe is not None and rule.name in ("advert", "newcomer_link", "invite", "blocked_word", "unreadable"):
+                assert not probe(guard, guard.slots, user, "ann", event, facts, 0, 1.0)[0], rule.name
