@@ -325,6 +325,7 @@ def test_latency_at_a_share_of_the_capacity(tmp_path: Path) -> None:
     assert figures["ack_p50_50"]["ratio"] > 0
     assert figures["idle_50"]["value"] > 0
     assert figures["stall_50"]["value"] > 0
+    assert figures["robbed_50"]["value"] >= 0
     assert figures["ack_p99_beside_hot"]["ratio"] > 0
 
 
