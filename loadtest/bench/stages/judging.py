@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -203,6 +204,15 @@ def _decision_stages(traffic: Traffic) -> list[Stage]:
     return out
 
 
+_sizes = itertools.count(shipped().words.cache_texts)
+
+
+def _forgetful() -> Program:
+    """The shipped program with an empty memo of texts: programs of the same words share theirs."""
+    settings = shipped()
+    return compile_program(attrs.evolve(settings, words=attrs.evolve(settings.words, cache_texts=next(_sizes))))
+
+
 def _whole_stages(traffic: Traffic) -> list[Stage]:
     """The shipped configuration, and the yardstick's rules, on the same events."""
     parsed = [orjson.loads(one) for one in traffic.json]
@@ -214,6 +224,13 @@ def _whole_stages(traffic: Traffic) -> list[Stage]:
             _warm(compiled, list(traffic.decoded)), beside="judge_y1",
         ),
     ]  # fmt: skip
+    out.insert(
+        1,
+        Stage(
+            "judge_fresh", "RoomGuard as shipped, mixed, no text seen before the run", len(traffic),
+            lambda: judged(_forgetful(), traffic.decoded), beside="judge_y1",
+        ),
+    )  # fmt: skip
     for kind in (Chat, Like):
         inputs = traffic.of(kind)
         name = kind.__struct_config__.tag
