@@ -38,6 +38,7 @@ class Asked:
     kind: str
     more: dict[str, Any]
     when: str
+    note: str = ""
 
 
 USERS = {
@@ -49,7 +50,7 @@ USERS = {
     "room_distinct": Asked("distinct", {"key": "room", "of": "user"}, "f > 255"),
     "room_ratio": Asked("ratio", {"key": "room", "of": "like_count >= 5"}, "f > 1"),
     "room_ewma": Asked("ewma", {"key": "room"}, "f > 1e9"),
-    "room_zscore": Asked("zscore", {"key": "room", "window_s": 1.0}, "f > 1e9"),
+    "room_zscore": Asked("zscore", {"key": "room", "window_s": 1.0}, "f > 1e9", "; bins of 1 s, most of them empty"),
 }
 """Kept over likes: nothing else happens to a like, so that little is taken off."""
 KEYED = {
@@ -93,7 +94,7 @@ def _feature(name: str, asked: Asked, inputs: Sequence[AnyEvent], kind: str, bas
         return _warm(compiled(), inputs)()
 
     floor = "deque_floor" if name == "user_count" else ""
-    what = f"{name.replace('_', ' ')}: kept, read and compared"
+    what = f"{name.replace('_', ' ')}: kept, read and compared{asked.note}"
     return Stage(f"feature_{name}", what, len(inputs), prepare, over=base, beside=floor)
 
 
