@@ -28,6 +28,7 @@ in_a_checkout = pytest.mark.skipif(not (HERE / ".git").exists(), reason="no chec
 def command(line: str, out: Path) -> tuple[int, dict[str, Any]]:
     """Run a command that writes JSON: its exit code and what it wrote."""
     code = main([*line.split(), "--json", str(out)])
+    assert out.is_file(), f"exit code {code}, and nothing was written"
     return code, json.loads(out.read_text(encoding="utf-8"))
 
 
