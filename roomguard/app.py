@@ -32,6 +32,7 @@ import trio
 
 from roomguard.configure import Configuration, configure, differences
 from roomguard.engine.outcome import Alert
+from roomguard.engine.overrides import Wish
 from roomguard.engine.program import Program
 from roomguard.engine.room import RoomGuard
 from roomguard.engine.snapshot import survivors
@@ -45,7 +46,7 @@ from roomguard.runtime.bus import ActionBus
 from roomguard.runtime.clock import AnchoredClock
 from roomguard.runtime.consumers import ConsumerDesk
 from roomguard.runtime.edge import EdgeDesk
-from roomguard.runtime.house import House, said
+from roomguard.runtime.house import House
 from roomguard.runtime.hub import RoomPorts
 from roomguard.runtime.lag import LagMeter
 from roomguard.runtime.listener import Listener
@@ -277,6 +278,7 @@ class App:
         self.stop(f"the journal failed: {await bus.wait_failed()}")
 
     def _alert(self, alert: Alert) -> None:
+        self._tally.alerts[alert.code] += 1
         detail = f"{alert.code} room={alert.room!r} rule={alert.rule!r} {alert.detail}"
         self._alerts.say(trio.current_time(), logging.WARNING, "%s", detail)
 
@@ -359,6 +361,12 @@ def controls(house: House) -> Controls:
     async def undo_rule(rule: str, since: float) -> dict[str, Any]:
         return attrs.asdict(await operations.undo_rule(rule, since))
 
+    async def override(room: str, wish: Wish | None) -> dict[str, Any]:
+        return attrs.asdict(await operations.override(room, wish))
+
+    async def status() -> dict[str, Any]:
+        return {**house.status(), "unusual": await operations.unusual()}
+
     async def pause() -> dict[str, Any]:
         return {"changed": await operations.pause(), "paused": True}
 
@@ -371,9 +379,10 @@ def controls(house: House) -> Controls:
     return Controls(
         not_ready=house.not_ready,
         metrics=metrics,
-        status=said(house.status),
+        status=status,
         undo=undo,
         undo_rule=undo_rule,
+        override=override,
         pause=pause,
         resume=resume,
         reload=reload,

@@ -2,6 +2,7 @@
 
     RoomguardError
     ├── ConfigError          the operator: config.toml cannot be used; carries every problem found, not the first
+    ├── WishError            the operator: what is asked of a running guard cannot be done; carries every problem too
     ├── RemoteError          the peer: an edge server or a consumer sent what PROTOCOL.md does not allow
     │   ├── FrameError       one whole message is unusable; it gets `error`, the connection stays
     │   └── EventError       one event of a frame is unusable; it is rejected alone, by index
@@ -42,6 +43,15 @@ class ConfigError(RoomguardError):
 
     def __init__(self, problems: list[ConfigProblem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class WishError(RoomguardError):
+    """What an operator asks of a running guard cannot be done; each of `problems` names the field that is wrong."""
+
+    def __init__(self, code: str, problems: list[str]) -> None:
+        super().__init__(f"{code}: {'; '.join(problems)}")
+        self.code = code
         self.problems = problems
 
 

@@ -19,6 +19,7 @@ VERBS = (
     "check",
     "replay",
     "undo",
+    "override",
     "pause",
     "resume",
     "reload",

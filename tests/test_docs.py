@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any, get_args
 
 import attrs
+import click
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from loadtest.bench.__main__ import COMMANDS, parser_of
 from roomguard import wire
+from roomguard.cli import main
 from roomguard.configure import configure
+from roomguard.engine.features import Catalogue
 from roomguard.engine.room import RoomGuard
+from roomguard.engine.rules.language import FUNCTIONS
+from roomguard.engine.settings import CapSettings, FeatureKey, FeatureKind, FeatureSettings
 from roomguard.model import actions as model_actions, events
 from roomguard.model.actions import encode_halves, join
 from roomguard.model.events import Chat
@@ -171,6 +177,81 @@ def test_the_protocol_page_knows_the_limits() -> None:
     }
     for limit, value in expected.items():
         assert value in said[limit], limit
+
+
+def test_the_page_of_features_is_what_the_command_prints() -> None:
+    """`features --markdown > docs/features.md` changes nothing."""
+    done = CliRunner().invoke(main, ["features", "--markdown"])
+
+    assert (0, (DOCS / "features.md").read_text(encoding="utf-8")) == (done.exit_code, done.output)
+
+
+def test_the_page_of_features_has_every_name() -> None:
+    """Each built-in feature, fact, kind, key, cap and function stands on it once, each number with its unit."""
+    said = tables("features.md", "name", "is a", "unit", "meaning")
+    built_in = Catalogue(CapSettings(), {}, {}).entries
+
+    assert list(built_in) == [names(row[0])[0] for row in said]
+    assert [] == [row for row in said if (row[1].startswith("number")) != bool(row[2]) or not row[3]]
+    for heads, expected in (
+        (("kind", "unit", "is"), get_args(FeatureKind)),
+        (("key", "kept", "events"), get_args(FeatureKey)),
+        (("cap", "default", "meaning"), [field.name for field in attrs.fields(CapSettings)]),
+    ):
+        assert list(expected) == [names(row[0])[0] for row in tables("features.md", *heads)]
+    functions = tables("features.md", "function", "meaning")
+    assert list(FUNCTIONS) == [row[0].strip("`").partition("(")[0] for row in functions]
+    assert all(row[1] for row in functions)
+
+
+@pytest.mark.parametrize("row", tables("features.md", "kind", "unit", "is", "unknown", "key"), ids=lambda row: row[0])
+def test_what_the_page_says_of_a_kind_holds(row: list[str]) -> None:
+    """A kind that is said to be unknown at times may be so for a user or the room; one that never is may not."""
+    (kind,), key = names(row[0]), names(row[4])[0]
+    catalogue = Catalogue(CapSettings(), {}, {})
+    of = "length > 1" if kind == "ratio" else "length" if kind == "sum" else ""
+    catalogue.declare("it", FeatureSettings(kind=kind, key=key, of=of))  # type: ignore[arg-type]
+
+    assert (row[3] != "never") == catalogue.declared["it"].symbol.nullable
+
+
+@pytest.mark.parametrize("text", blocks("rules.md", "toml"))
+def test_an_example_on_the_page_of_rules_can_be_used(text: str, tmp_path: Path) -> None:
+    """`check` finds nothing wrong with it, and every rule of it is compiled."""
+    file = tmp_path / "config.toml"
+    file.write_text(text, encoding="utf-8")
+
+    configuration = configure(file)
+
+    assert text.count("[[rules]]") == len(configuration.settings.engine.rules)
+
+
+@pytest.mark.parametrize(
+    ("who", "held"),
+    [({}, True), ({"account_age_s": 5.0}, True), ({"account_age_s": 1e6}, False)],
+    ids=["unknown", "young", "old"],
+)
+def test_the_example_of_what_is_unknown(who: dict[str, float], held: bool, tmp_path: Path) -> None:
+    """The rule on the page holds for a young account and for one of unknown age, and for no other."""
+    (text,) = (text for text in blocks("rules.md", "toml") if "known(account_age_s)" in text)
+    file = tmp_path / "config.toml"
+    file.write_text(text.replace('["hold"]', '["hold"]\nmode = "enforce"'), encoding="utf-8")
+    guard = RoomGuard("r", configure(file).program)
+    event = Chat(id="1", room="r", user="ann", ts=0.0, text="see example.com", who=events.Who(**who))
+
+    assert ("hold" if held else "allow") == guard.receive(event, 1767225600.0).verdict
+
+
+@pytest.mark.parametrize("page", sorted(page.name for page in DOCS.glob("*.md")))
+def test_every_verb_and_link_on_a_page_is_real(page: str) -> None:
+    """A verb exists and has the options named behind it; a link leads to a file."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert isinstance(main, click.Group)
+    for verb, rest in re.findall(r"python3 -m roomguard ([a-z]+)([^`\n]*)", text):
+        known = {name for parameter in main.commands[verb].params for name in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= known
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("http") or (DOCS / target).exists()
 
 
 def test_the_performance_page_has_a_place_for_every_benchmark() -> None:

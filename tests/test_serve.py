@@ -49,6 +49,11 @@ class Running:
     url: str
     admin: str
 
+    def page(self) -> str:
+        """All metrics."""
+        with urllib.request.urlopen(f"{self.admin}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
     def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.admin + path, data, {"Content-Type": "application/json"})
@@ -242,8 +247,7 @@ def test_metrics(config: Path) -> None:
     with guard(config) as running, Edge(running) as edge:
         edge.say(5)
         edge.acted()
-        with urllib.request.urlopen(f"{running.admin}/metrics", timeout=10) as answer:
-            page = answer.read().decode()
+        page = running.page()
 
     for line in (
         'roomguard_engine_decisions_total{outcome="enforce",rule="many"} 1.0',
@@ -258,6 +262,65 @@ def test_metrics(config: Path) -> None:
         assert line in page
     for part in ("supervisor", "sessions", "consumers", "listener", "delivery", "loop_lag", "admin"):
         assert f"roomguard_{part}_" in page
+
+
+def scraped(running: Running) -> dict[str, float]:
+    """Every series by its name, labels included."""
+    lines = (line.rpartition(" ") for line in running.page().splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+BUSY = (
+    """
+[budget]
+actions_per_rule_minute = 1
+"""
+    + CONFIG
+)
+
+
+def test_metrics_of_modes_overrides_and_alerts(config: Path) -> None:
+    """Each has a series a label value, which are few and there before they count; no room and no user is a label."""
+    config.write_text(BUSY)
+    with guard(config) as running, Edge(running) as edge:
+        before = scraped(running)
+        running.ask("/override", {"room": "r", "mode": "raid"})
+        running.ask("/override", {"room": "r", "thresholds": {"most": 1}})
+        running.ask("/override", {"room": "r", "end": True})
+        edge.say(3)
+        edge.say(3, user="bob")
+        edge.acted()
+        after = scraped(running)
+
+    counted = {
+        name: after[name] - before[name] for name in before if "_engine_" in name and after[name] != before[name]
+    }
+    assert {
+        'roomguard_engine_modes_total{mode="raid"}': 1.0,
+        'roomguard_engine_overrides_total{outcome="taken"}': 2.0,
+        'roomguard_engine_overrides_total{outcome="ended"}': 2.0,
+        'roomguard_engine_alerts_total{code="room_mode"}': 1.0,
+        'roomguard_engine_alerts_total{code="rule_budget"}': 1.0,
+    } == counted
+    for name, values in (("modes", 3), ("overrides", 5), ("alerts", 5)):
+        series = [one for one in after if one.startswith(f"roomguard_engine_{name}_total{{")]
+        assert values == len(series) == len([one for one in before if one in series])
+    labels = {label for name in after for label in re.findall(r'[{,](\w+)="', name)}
+    assert labels == {
+        "action", "cause", "code", "config", "how", "kind", "le", "mode", "outcome", "reason", "rule", "status",
+    } & labels  # fmt: skip
+
+
+def test_every_metric_says_what_it_is(config: Path) -> None:
+    """Each family on the page has its HELP and its TYPE, and each series belongs to one."""
+    with guard(config) as running:
+        lines = running.page().splitlines()
+    told = {kind: {line.split()[2] for line in lines if line.startswith(f"# {kind} ")} for kind in ("HELP", "TYPE")}
+    series = {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
+
+    assert told["HELP"] == told["TYPE"]
+    assert set() == {name for name in series if not {name, re.sub(r"_(bucket|sum|count)$", "", name)} & told["TYPE"]}
+    assert all(len(line.split()) > 3 for line in lines if line.startswith("# HELP"))
 
 
 def test_reload(config: Path) -> None:

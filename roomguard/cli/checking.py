@@ -70,34 +70,30 @@ def _summary(configuration: Configuration) -> str:
 @click.command()
 @config_option
 @click.argument("words", nargs=-1)
-def features(config: Path | None, flags: tuple[str, ...], words: tuple[str, ...]) -> None:
+@click.option(
+    "--markdown", is_flag=True, help="Print docs/features.md instead: what is built in, and what can be declared."
+)
+def features(config: Path | None, flags: tuple[str, ...], words: tuple[str, ...], *, markdown: bool) -> None:
     """List what rules can ask for: name, kind, unit, meaning, and on which events. WORDS narrow the list down.
 
     \b
       python3 -m roomguard features
       python3 -m roomguard features gift
+      python3 -m roomguard features --markdown > docs/features.md
     """
+    if markdown:
+        from roomguard.cli.feature_page import page
+
+        click.echo(page(), nl=False)
+        return
     from rich.console import Console
     from rich.table import Table
 
-    configuration = configured(config, flags)
-    program, declared = configuration.program, configuration.settings.engine.features
+    from roomguard.engine.catalogue import rows
+
     table = Table("name", "kind", "unit", "meaning", "on", box=None, pad_edge=False)
-    rows = [
-        (entry.symbol.name, entry.symbol.kind.name.lower(), entry.unit, entry.meaning, _kinds(entry.events))
-        for entry in program.catalogue.entries.values()
-    ]
-    rows += [
-        (name, feature.kind, "", feature.comment or f"declared, {feature.window_s:g} s", _kinds(feature.events))
-        for name, feature in declared.items()
-    ]
-    for row in rows:
-        if all(any(word.lower() in cell.lower() for cell in row[:-1]) for word in words):
-            table.add_row(*row)
+    for row in rows(configured(config, flags).settings.engine):
+        cells = (row.name, row.kind, row.unit, row.meaning, row.events)
+        if all(any(word.lower() in cell.lower() for cell in (*cells[:-1], row.group)) for word in words):
+            table.add_row(*cells)
     Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(table)
-
-
-def _kinds(events: tuple[str, ...]) -> str:
-    from roomguard.engine.features import JUDGED_KINDS
-
-    return "all" if set(events) == set(JUDGED_KINDS) else ", ".join(events)

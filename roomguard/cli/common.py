@@ -23,13 +23,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def config_option(command: F) -> F:
     """`--config FILE` and `--set KEY=VALUE`."""
-    command = click.option(
-        "--set",
-        "flags",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Override a setting, e.g. --set rules.flood.mode=shadow. May be repeated.",
-    )(command)
+    return config_file_option(
+        click.option(
+            "--set",
+            "flags",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Override a setting, e.g. --set rules.flood.mode=shadow. May be repeated.",
+        )(command)
+    )
+
+
+def config_file_option(command: F) -> F:
+    """`--config FILE`."""
     return click.option(
         "--config",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -1,4 +1,4 @@
-"""Verbs that talk to a running guard through its admin port: undo, pause, resume, reload, status."""
+"""Verbs that talk to a running guard through its admin port: undo, override, pause, resume, reload, status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from roomguard.cli.common import config_option, configured
+from roomguard.cli.common import config_file_option, config_option, configured
 
 EXIT_REFUSED = 1
 """The guard answered, and the answer was no."""
@@ -30,15 +30,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def admin_options(command: F) -> F:
     """Where the guard is: its admin address and token, by default those of the configuration."""
+    return config_option(_address_options(command))
+
+
+def _address_options(command: F) -> F:
     command = click.option(
         "--token",
         envvar="ROOMGUARD_ADMIN_TOKEN",
         help="Bearer token of the admin port; better in the environment as ROOMGUARD_ADMIN_TOKEN.",
     )(command)
-    command = click.option("--admin", metavar="URL", help="Admin address of the guard, e.g. http://127.0.0.1:8701.")(
+    return click.option("--admin", metavar="URL", help="Admin address of the guard, e.g. http://127.0.0.1:8701.")(
         command
     )
-    return config_option(command)
 
 
 @click.command()
@@ -64,6 +67,90 @@ def undo(action: str | None, rule: str | None, since: str | None, **where: Any) 
         f"{found['told']} of {found['found']} taken back" + ("; there are more, ask again" if found["more"] else "")
     )
     sys.exit(0 if found["told"] == found["found"] else EXIT_REFUSED)
+
+
+def _pairs(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE, as often as it was given; the last one of a name stands."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, sign, rest = (part.strip() for part in value.partition("="))
+        if not (name and sign and rest):
+            raise click.BadParameter(f"{value!r} is not {param.metavar}")
+        found[name] = rest
+    return found
+
+
+def _numbers(context: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    """NAME=NUMBER, as often as it was given."""
+    found = _pairs(context, param, values)
+    try:
+        return {name: float(text) for name, text in found.items()}
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _seconds(_: click.Context, __: click.Parameter, text: str) -> float:
+    """Seconds, or 10m, 2h, 1d."""
+    if match := _AGO.fullmatch(text):
+        return float(match[1]) * _UNIT_S[match[2]]
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no time; write seconds, or 10m, 2h") from None
+
+
+@click.command()
+@click.argument("room")
+@click.option(
+    "--set",
+    "thresholds",
+    multiple=True,
+    callback=_numbers,
+    metavar="NAME=NUMBER",
+    help="Another value for a threshold. May be repeated.",
+)
+@click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    callback=_pairs,
+    metavar="NAME=MODE",
+    help="off, shadow or enforce for a rule. May be repeated.",
+)
+@click.option("--strategy", metavar="NAME", help="Judge the room by this strategy.")
+@click.option("--mode", metavar="LEVEL", help="Hold the room in calm, elevated or raid.")
+@click.option(
+    "--ttl",
+    callback=_seconds,
+    default="3600",
+    show_default=True,
+    metavar="SECONDS",
+    help="When it ends by itself: seconds, or 10m, 2h; a day at most.",
+)
+@click.option("--end", is_flag=True, help="End everything that was set for the room.")
+@_address_options
+@config_file_option
+def override(room: str, *, end: bool, ttl: float, **options: Any) -> None:
+    """Judge one room otherwise for a while: other numbers, rules, strategy or mode. It ends by itself.
+
+    Later overrides stand before earlier ones, name by name. A room has 16 at most; one more ends the oldest. They are
+    in the room's memory: a restart of the guard ends them.
+
+    \b
+    Exit code: 0 done, 1 refused (each problem with its field), 2 wrong usage, 3 no guard answers.
+      python3 -m roomguard override anna-live --set flood_10s=20 --rule links=shadow --ttl 2h
+      python3 -m roomguard override anna-live --mode raid --ttl 600
+      python3 -m roomguard override anna-live --end
+    """
+    wish = {key: options.pop(key) for key in ("thresholds", "rules", "strategy", "mode")}
+    wish = {key: value for key, value in wish.items() if value}
+    if end and wish:
+        raise click.UsageError("--end ends everything that was set; set nothing with it")
+    wish |= {"end": True} if end else {"ttl_s": ttl}
+    found = _ask("POST", "/override", {"room": room, **wish}, flags=(), **options)
+    click.echo(f"{room}: " + ("nothing is overridden any more" if end else f"set for {found['ttl_s']:g} s"))
+    if not found["live"]:
+        click.echo(f"{room} was not live here; it waits for its first event", err=True)
 
 
 @click.command()
@@ -126,11 +213,23 @@ def _status_lines(found: dict[str, Any]) -> list[str]:
         f"rule {rule}: {', '.join(f'{count:,} {outcome}' for outcome, count in outcomes.items())}"
         for rule, outcomes in found["rules"].items()
     ]
+    for one in found["unusual"]["rooms"]:
+        set_now = [
+            f"{_settings(override['settings'])} for {override['left_s']:,.0f} s" for override in one["overrides"]
+        ]
+        lines.append(f"room {one['room']}: {'; '.join((one['mode'], *set_now))}")
+    if found["unusual"]["count"] > len(found["unusual"]["rooms"]):
+        lines.append(f"{found['unusual']['count']:,} rooms are above calm or overridden")
     if found["quarantined"]:
         lines.append(f"in quarantine: {', '.join(found['quarantined'])}")
     if not found["reload"]["ok"]:
         lines.append("the last reload was refused; see the log")
     return lines
+
+
+def _settings(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+                     for name, value in settings.items())  # fmt: skip
 
 
 def moment(text: str, now: float) -> float:

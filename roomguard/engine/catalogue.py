@@ -1,6 +1,7 @@
 """The feature catalogue in words: what `python3 -m roomguard features` prints and docs/features.md is made from.
 
-Read off the code that computes the features, so there is nothing to keep in step by hand.
+Read off the code that computes the features, so there is nothing to keep in step by hand. What goes with what is found
+out by declaring it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,34 @@ import ast
 import inspect
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import cast, get_args
 
 import attrs
 
-from roomguard.engine.features import BASE, JUDGED_KINDS, Entry, fact_entries
-from roomguard.engine.rules.language import FUNCTIONS, Kind
-from roomguard.engine.settings import EngineSettings, FeatureSettings, LimitSettings
+from roomguard.engine.features import BASE, JUDGED_KINDS, Catalogue, Entry, fact_entries
+from roomguard.engine.rules.language import FUNCTIONS, Kind, RuleError
+from roomguard.engine.settings import (
+    CapSettings,
+    EngineSettings,
+    FeatureKey,
+    FeatureKind,
+    FeatureSettings,
+    LimitAlgorithm,
+    LimitKey,
+    LimitSettings,
+)
 from roomguard.engine.text.facts import Facts
+from roomguard.engine.windows import MIN_GAPS, ZSCORE_BINS
+
+FACT_UNITS = {
+    "length": "code points", "letters": "code points", "words": "words", "caps_ratio": "share", "digits": "code points",
+    "symbols": "code points", "distinct_words": "words", "longest_run": "code points", "repeat_share": "share",
+    "repeated": "code points", "emoji": "code points", "emotes": "emotes", "art": "code points",
+    "invisible": "code points", "combining": "code points", "fancy": "code points", "mixed_words": "words",
+    "links": "links", "hidden_links": "links", "invites": "links", "mentions": "mentions", "contacts": "contacts",
+    "advert": "points", "begging": "points", "text_spam": "share",
+}  # fmt: skip
+"""What the numbers among the facts of a text are numbers of."""
 
 
 @attrs.frozen
@@ -35,9 +57,10 @@ def rows(settings: EngineSettings) -> Iterator[Row]:
     """Every name a rule may use under these settings, in the order a reader looks for them."""
     for entry in BASE:
         yield _built_in("event", entry, entry.meaning)
-    meanings = fact_meanings()
+    meanings = meanings_of(Facts)
     for entry in fact_entries():
-        yield _built_in("text", entry, meanings.get(entry.symbol.name, ""))
+        name = entry.symbol.name
+        yield _built_in("text", attrs.evolve(entry, unit=FACT_UNITS.get(name, "")), meanings.get(name, ""))
     for name, feature in settings.features.items():
         yield _declared(name, feature)
     for name, limit in settings.limits.items():
@@ -55,6 +78,7 @@ def _built_in(group: str, entry: Entry, meaning: str) -> Row:
 
 
 def _events(events: tuple[str, ...]) -> str:
+    """Event kinds in as few words as they can be said."""
     if len(events) == len(JUDGED_KINDS):
         return "every kind"
     if len(events) == len(JUDGED_KINDS) - 1:
@@ -107,14 +131,90 @@ def _limit(name: str, limit: LimitSettings) -> Row:
     return Row("limit", f'over("{name}")', Kind.BOOL.value, "", ", ".join(limit.events), meaning)
 
 
-def fact_meanings() -> dict[str, str]:
-    """The sentence under each field of `Facts`."""
-    tree = ast.parse(inspect.getsource(Facts))
+def meanings_of(kind: type) -> dict[str, str]:
+    """The sentence under each field of a class."""
+    tree = ast.parse(inspect.getsource(kind))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     meanings: dict[str, str] = {}
     for field, text in pairwise(body):
         if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
             continue
         if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            meanings[field.target.id] = str(text.value.value)
+            meanings[field.target.id] = " ".join(str(text.value.value).split())
     return meanings
+
+
+# --- what goes with what ---------------------------------------------------------------------------------------------
+
+_OF = {"sum": "length", "ratio": "length > 1"}
+"""An `of` that a kind can be declared with."""
+UNKNOWN = {
+    "ratio": "while there are no events",
+    "age": "before the first such event",
+    "gap": f"with fewer than {MIN_GAPS} gaps",
+    "regularity": f"with fewer than {MIN_GAPS} gaps, or all at one moment",
+    "ewma": "before the first event, or long after the last",
+    "zscore": f"for the first {ZSCORE_BINS} windows",
+}
+"""When a kind has no value although the event carries the key."""
+
+
+@attrs.frozen
+class DeclaredKind:
+    """A kind of declared feature."""
+
+    name: str
+    unit: str
+    meaning: str
+    keys: tuple[str, ...]
+    """The keys it goes with."""
+    unknown: str
+    """When it has no value although the event carries the key; empty for never."""
+
+
+@attrs.frozen
+class Key:
+    """What declared features and limits may be kept for."""
+
+    name: str
+    meaning: str
+    events: str
+    """Event kinds that may be counted."""
+    limits: tuple[str, ...]
+    """Algorithms of limits that go with it."""
+
+
+def declared_kinds() -> Iterator[DeclaredKind]:
+    """The kinds of declared features, and the keys that each goes with."""
+    for kind in get_args(FeatureKind):
+        unit, words = _KIND_WORDS[kind]
+        keys = tuple(key for key in get_args(FeatureKey) if _declares(kind, key, "chat"))
+        yield DeclaredKind(kind, unit, words.format(of="`of`"), keys, UNKNOWN.get(kind, ""))
+
+
+def declared_keys() -> Iterator[Key]:
+    """What features and limits may be kept for, and over which events."""
+    for key in get_args(FeatureKey):
+        events = tuple(event for event in JUDGED_KINDS if _declares("count", key, event))
+        limits = tuple(name for name in get_args(LimitAlgorithm) if _limits(name, key))
+        yield Key(key, _PER_KEY[key], _events(events), limits)
+
+
+def _declares(kind: FeatureKind, key: FeatureKey, event: str) -> bool:
+    settings = FeatureSettings(kind=kind, key=key, events=(event,), of=_OF.get(kind, ""))
+    try:
+        Catalogue(CapSettings(), {}, {}).declare("it", settings)
+    except RuleError:
+        return False
+    return True
+
+
+def _limits(algorithm: LimitAlgorithm, key: str) -> bool:
+    if key not in get_args(LimitKey):
+        return False
+    settings = LimitSettings(rate="5/10s", key=cast("LimitKey", key), algorithm=algorithm)
+    try:
+        Catalogue(CapSettings(), {}, {}).limit("it", settings)
+    except RuleError:
+        return False
+    return True

@@ -31,6 +31,7 @@ from roomguard.engine.rules.language import (
 )
 from roomguard.engine.rules.operands import Operand, split
 from roomguard.engine.settings import CapSettings, FeatureSettings, LimitSettings
+from roomguard.engine.sketch import MOST
 from roomguard.engine.text.facts import Facts
 
 JUDGED_KINDS = ("chat", "gift", "like", "join", "leave", "follow", "unfollow", "share", "report")
@@ -123,6 +124,8 @@ _KEYED: Mapping[str, tuple[str, str]] = {
     "net": ("(who := ev.who) is not None and (net := who.net) is not None", "net"),
 }
 """Source of whether there is a key for windows kept for something else than a user or the room, and of the key."""
+_TRACE = "(trace := f._trace or f.leave_trace())"
+"""Source of what a message leaves for windows kept by what texts nearly say; see `engine.traces`."""
 _CHAT_ONLY = {"text", "near", "domain", "user_text", "user_near"}
 _OF_CHAT = {"text", "near", "domain"}
 SHORTEST_WINDOW_S = 0.001
@@ -154,6 +157,7 @@ _USER_READ = {
     "gap": "mean_gap({slot}, now - {window})",
     "regularity": "regularity({slot}, now - {window})",
 }
+_ROOM_CEILING = {"count": "len({}.times)", "distinct": "{}.most()", "members": "len({}.seen)"}
 _TIMES = {"count", "rate", "gap", "regularity"}
 
 
@@ -173,6 +177,8 @@ class Stream:
     keyed: bool
     updates: dict[str, Block]
     """Event kind to the source that counts it."""
+    traced: bool = False
+    """Kept by what texts nearly say."""
 
     @property
     def window(self) -> str:
@@ -347,19 +353,24 @@ class Catalogue:
     def _declare_user_text(self, name: str, settings: FeatureSettings) -> None:
         if settings.kind != "count":
             raise RuleError(f'key = "{settings.key}" goes with kind = "count"')
-        given, key = _KEYED["text" if settings.key == "user_text" else "near"]
+        near = settings.key == "user_near"
+        given, key = _KEYED["near" if near else "text"]
+        left, value = (_TRACE, "trace") if near else (given, key)
         identity = ("pairs", settings.key, settings.events, settings.where)
         stream = self._stream(identity, "user", settings.window_s, MOST_COPIES, "pairs", keyed=False)
 
         def update(_scope: Scope) -> Block:
             slot = f"user.{stream.name}"
-            pushed = f"push_pair({slot}, now, {key}, now - HORIZON_{stream.name}, CAP_{stream.name})"
-            return Block(_operands((given,)), (f"{slot} = {pushed} if {slot} else (now, {key})",))
+            pushed = f"push_pair({slot}, now, {value}, now - HORIZON_{stream.name}, CAP_{stream.name})"
+            return Block(_operands((left,)), (f"{slot} = {pushed} if {slot} else (now, {value})",))
 
         self._fill(stream, settings, update)
-        code = f"(same(user.{stream.name}, {key}, now - {settings.window_s!r}) if {given} else None)"
+        asked = f"said_again(user, {stream.name!r}" if near else f"same(user.{stream.name}"
+        code = f"({asked}, {key}, now - {settings.window_s!r}) if {given} else None)"
         ceiling = f"len(user.{stream.name}) / 2"
-        symbol = Symbol(name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True, ceiling=ceiling)
+        symbol = Symbol(
+            name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True, ceiling=ceiling, compares=near
+        )
         self._add(name, settings, stream, symbol)
 
     def _user_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> Block:
@@ -393,6 +404,7 @@ class Catalogue:
         identity = (shape, settings.key, settings.events, settings.where, settings.of, settings.window_s)
         cap = self.caps.distinct if kind == "distinct" else self.caps.room_window
         stream = self._stream(identity, "room", settings.window_s, cap, shape, keyed=keyed)
+        stream.traced = settings.key == "near"
         self._fill(stream, settings, lambda scope: self._room_update(stream, settings, scope))
         scale = f" / {settings.window_s!r}" if kind == "rate" else ""
         if keyed:
@@ -401,12 +413,10 @@ class Catalogue:
         else:
             code = f"{stream.window}.value(now){scale}"
         nullable = keyed or kind in ("ratio", "ewma", "zscore")
-        ceiling = (
-            ""
-            if keyed
-            else {"count": f"len({stream.window}.times)", "distinct": f"len({stream.window}.seen)"}.get(kind, "")
+        ceiling = "" if keyed else _ROOM_CEILING.get(shape, "").format(stream.window)
+        symbol = Symbol(
+            name, Kind.NUMBER, code, nullable, costly=True, windowed=True, ceiling=ceiling, compares=stream.traced
         )
-        symbol = Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True, ceiling=ceiling)
         self._add(name, settings, stream, symbol)
 
     def _room_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> Block:
@@ -423,6 +433,8 @@ class Catalogue:
             value = ""
         if not stream.keyed:
             return Block(_operands(guards), (f"{target}(now{value})",))
+        if stream.traced:
+            return Block(_operands((_TRACE, *guards)), (f"{stream.window}.note(trace, now{value})",))
         given, key = _KEYED[settings.key]
         return Block(_operands((given, *guards)), (f"{target}({key}, now{value})",))
 
@@ -464,7 +476,7 @@ class Catalogue:
         elif settings.key in ("device", "net"):
             readable = tuple(kind for kind in JUDGED_KINDS if kind != "report")
         counts = settings.kind == "count"
-        reach = self._reach(settings)
+        reach = self.caps.distinct if stream.shape == "members" else self._reach(settings)
         self.declared[name] = Declared(
             name, symbol, stream, settings.events, settings.window_s, readable, counts, reach
         )
@@ -474,7 +486,7 @@ class Catalogue:
         if settings.key in ("user_text", "user_near"):
             return MOST_COPIES
         if settings.kind == "distinct":
-            return self.caps.user_window if settings.key == "user" else self.caps.distinct
+            return self.caps.user_window if settings.key == "user" else MOST
         if settings.kind not in ("count", "rate"):
             return inf
         if settings.key == "user":

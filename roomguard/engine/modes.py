@@ -94,7 +94,7 @@ def note(room: RoomGuard, case: Any, rules: Iterable[Rule], alerts: list[Alert])
     counted = _counted(room, case, wave)
     if counted > asked:
         wanted, why = counted, f"{len(wave.newcomers)} new users were hit"
-    if wanted > wave.level:
+    if wanted > wave.level and not stance.held_calm():
         return enter(room, wanted, now, case.event.id, why, alerts)
     settle_end(room, wave)
     return []

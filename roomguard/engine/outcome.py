@@ -9,13 +9,14 @@ import attrs
 from roomguard.model.actions import Action
 
 Verdict = Literal["allow", "drop", "hold"]
+AlertCode = Literal["rule_budget", "room_budget", "penalties_full", "holds_full", "room_mode"]
 
 
 @attrs.frozen
 class Alert:
     """Something an operator should hear of: a breaker that cut a rule off, a cap that forgot something, a raid."""
 
-    code: Literal["rule_budget", "room_budget", "penalties_full", "holds_full", "room_mode"]
+    code: AlertCode
     room: str
     rule: str
     at: float

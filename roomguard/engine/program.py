@@ -29,6 +29,7 @@ from roomguard.engine.features import (
     names_in,
     usable_name,
 )
+from roomguard.engine.gates import Gate
 from roomguard.engine.reasons import Reasons
 from roomguard.engine.rules.language import (
     THRESHOLD,
@@ -48,10 +49,11 @@ from roomguard.engine.settings import (
     StrategySettings,
     TierSettings,
 )
-from roomguard.engine.steps import ARGUMENTS, StepWriter
+from roomguard.engine.steps import ARGUMENTS, LOUD, StepWriter
 from roomguard.engine.text.analyser import Analyser
 from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.settings import WordSettings
+from roomguard.engine.traces import Traced, said_again
 from roomguard.engine.variants import Variants, rebind
 
 MAX_RULES = 1_000
@@ -125,6 +127,8 @@ class Strategy:
     """What its functions name: see `engine.variants`."""
     path: tuple[Any, ...] = attrs.field(repr=False, eq=False)
     """How it came to be: the strategy's name, then what was changed."""
+    gates: tuple[Gate, ...] = attrs.field(default=(), repr=False, eq=False)
+    """What its code takes to keep quiet texts from rules; see `engine.gates`."""
 
 
 @attrs.frozen
@@ -211,6 +215,8 @@ def _has_size(settings: StrategySettings, viewers: int | None) -> bool:
 
 def _window_of(stream: Stream, texts: int) -> Any:
     factory = ROOM_WINDOWS[stream.shape]
+    if stream.traced:
+        return Traced(factory, stream.horizon, stream.cap, texts)
     if stream.keyed:
         return windows.Keyed(factory, stream.horizon, stream.cap, texts)
     return factory(stream.horizon, stream.cap)
@@ -570,9 +576,12 @@ class _Builder:
         modes = settings.modes if settings else {}
         thresholds = {**self.settings.thresholds, **(settings.thresholds if settings else {})}
         lines: list[str] = []
+        gates: list[Gate] = []
         for kind in JUDGED_KINDS:
             asked = [(item.index, item.rule.name, item.rule.when) for item in compiled[kind]]
-            lines += StepWriter(kind, self.catalogue, thresholds).source(streams, asked)
+            writer = StepWriter(kind, self.catalogue, thresholds)
+            lines += writer.source(streams, asked)
+            gates += writer.gates
             for item in compiled[kind]:
                 lines += self._probe_source(kind, item, thresholds)
         source = "\n".join(lines) + "\n"
@@ -581,14 +590,16 @@ class _Builder:
         rules = tuple(
             self._rule(index, rule, modes, compiled, namespace) for index, rule in enumerate(self.settings.rules)
         )
-        return Strategy(name, rules, steps, source, thresholds, namespace, (name,))
+        return Strategy(name, rules, steps, source, thresholds, namespace, (name,), tuple(gates))
 
     def _namespace(self, filename: str, source: str, thresholds: Mapping[str, float]) -> dict[str, Any]:
         """Run generated source. It is made from whitelisted syntax only; see `rules.language`."""
         namespace: dict[str, Any] = {
             "__builtins__": {"len": len, "min": min, "max": max, "abs": abs, "bool": bool},
             "U": msgspec.UNSET,
+            LOUD: False,
             **{name: getattr(windows, name) for name in _HELPERS},
+            "said_again": said_again,
             **self.constants,
             **{THRESHOLD + name: value for name, value in thresholds.items()},
         }

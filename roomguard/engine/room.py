@@ -52,9 +52,36 @@ class RoomGuard:
     """One room. `tally` may be shared with other rooms; it is written, never read."""
 
     __slots__ = (
-        "_causes", "_deadline", "_facts", "_holds", "_steps", "_undone", "brakes", "grace_until", "host", "lang", "now",
-        "opened", "opening", "penalties", "program", "raid_size", "raid_until", "region", "restricted_until",
-        "restriction", "room", "slots", "staff", "stance", "strategy", "strikes", "tags", "tally", "users", "viewers",
+        "_causes",
+        "_facts",
+        "_holds",
+        "_steps",
+        "_undone",
+        "brakes",
+        "deadline",
+        "grace_until",
+        "host",
+        "lang",
+        "now",
+        "opened",
+        "opening",
+        "penalties",
+        "program",
+        "raid_size",
+        "raid_until",
+        "region",
+        "restricted_until",
+        "restriction",
+        "room",
+        "slots",
+        "staff",
+        "stance",
+        "strategy",
+        "strikes",
+        "tags",
+        "tally",
+        "users",
+        "viewers",
     )  # fmt: skip
 
     def __init__(self, room: str, program: Program, tally: Tally | None = None) -> None:
@@ -103,7 +130,7 @@ class RoomGuard:
         self.restriction: Action | None = None
         # (deadline, event, user, rule); made when the first message is held, which most rooms never see.
         self._holds: SortedList[tuple[float, str, str, str]] | None = None
-        self._deadline = inf
+        self.deadline = inf
         self._undone: dict[str, None] = {}
         self.stance = Stance()
         self.stance.settle(self)
@@ -116,7 +143,7 @@ class RoomGuard:
         if now > self.now:
             if self.now == -inf:
                 self.opened = now
-            due = self.expire(now) if self._deadline <= now else None
+            due = self.expire(now) if self.deadline <= now else None
             self.now = now
         else:
             now = self.now
@@ -139,7 +166,7 @@ class RoomGuard:
         """Run the deadlines due by `now`, each at its own time, and move room time no further than the last of them."""
         actions: list[Action] = []
         alerts: list[Alert] = []
-        while self._deadline <= now:
+        while self.deadline <= now:
             deadline = self._timer()
             if self.stance.boundary < deadline:
                 # Nothing is sent for it and the latest hour decides, so the hours between need not be gone through.
@@ -477,7 +504,7 @@ class RoomGuard:
 
     def set_deadline(self) -> None:
         """Find the next deadline anew, after anything that has one was added or taken away."""
-        self._deadline = min(self._timer(), self.stance.boundary)
+        self.deadline = min(self._timer(), self.stance.boundary)
 
     def _fail_hold(self, event_id: str, user: str, rule_name: str, now: float) -> Action:
         kind = self.program.settings.hold_fail

@@ -17,6 +17,8 @@ from roomguard.engine.text.settings import WordSettings
 Mode = Literal["off", "shadow", "enforce"]
 FeatureKind = Literal["count", "sum", "distinct", "ratio", "rate", "age", "gap", "regularity", "ewma", "zscore"]
 FeatureKey = Literal["user", "room", "text", "near", "domain", "device", "net", "user_text", "user_near"]
+LimitKey = Literal["user", "room", "device", "net"]
+LimitAlgorithm = Literal["window", "gcra"]
 RuleAction = Literal["delete", "warn", "mute", "kick", "hold", "restrict", "ladder"]
 RestrictMode = Literal["slow", "followers", "known_users", "closed"]
 Cohort = Literal["all", "new_users"]
@@ -37,7 +39,8 @@ class CapSettings:
     user_window: int = 256
     """Entries of one user's window where no rule compares it with a constant; a count saturates there."""
     distinct: int = 256
-    """Members of a distinct count; it saturates there."""
+    """Members of a room's distinct count that are kept one by one; with more it takes 22 KB, is within 5 % up to
+    20,000 and ends at 50,000. The count of a cluster, whose members are acted on, ends here."""
     causes: int = 8
     """A user's latest event ids kept, to name as causes."""
     penalties: int = 20_000
@@ -89,8 +92,8 @@ class LimitSettings:
     """
 
     rate: str
-    key: Literal["user", "room", "device", "net"] = "user"
-    algorithm: Literal["window", "gcra"] = "window"
+    key: LimitKey = "user"
+    algorithm: LimitAlgorithm = "window"
     burst: int = 0
     """gcra only; 0 means COUNT."""
     events: tuple[str, ...] = ("chat",)

@@ -15,7 +15,7 @@ import attrs
 from roomguard.engine import modes
 from roomguard.engine.jitter import Pending
 from roomguard.engine.outcome import Alert
-from roomguard.engine.overrides import MAX_OVERRIDE_S, MAX_OVERRIDES, USUAL_S, Override, judged_by
+from roomguard.engine.overrides import MAX_OVERRIDE_S, MAX_OVERRIDES, USUAL_S, Override, judged_by, named
 
 if TYPE_CHECKING:
     from roomguard.engine.program import Program, Strategy
@@ -79,6 +79,11 @@ class Stance:
         room.judge_by(steps)
         return ignored
 
+    def usual(self, room: RoomGuard) -> Strategy:
+        """The strategy without what overrides set in it; they may have named another, though."""
+        usual = room.program.strategy_for(room.tags, room.lang, room.region, room.viewers, room.now)
+        return named(room.program, usual, self.overrides)
+
     def judging(self, room: RoomGuard, user: Any) -> Strategy:
         """The strategy that a user is judged by."""
         if self.cohort is not None and user.first >= self.wave_since:
@@ -120,7 +125,7 @@ class Stance:
             room.tally.overrides["ended"] += len(self.overrides)
             self.overrides = ()
             self.settle(room)
-            return []
+            return self._let_go_of_mode(room, now, alerts)
         ttl_s = USUAL_S if record.ttl_s is None else record.ttl_s
         until = now + min(ttl_s, MAX_OVERRIDE_S)
         if not until > now:
@@ -130,7 +135,7 @@ class Stance:
         room.tally.overrides["forgotten"] += len(self.overrides) - len(kept)
         room.tally.overrides["taken"] += 1
         override = Override(until, settings)
-        room.tally.overrides["ignored"] += judged_by(room.program, room.strategy, (override,))[1]
+        room.tally.overrides["ignored"] += judged_by(room.program, self.usual(room), (override,))[1]
         self.overrides = (*kept, override)
         self.settle(room)
         return self._hold_mode(room, settings.get("room_mode"), now, until, alerts)
@@ -150,6 +155,22 @@ class Stance:
             actions += modes.enter(room, level, now, f"override-{now!r}", "an operator asks for it", alerts)
         modes.settle_end(room, wave)
         return actions
+
+    def held_calm(self) -> bool:
+        """Whether the latest override that names a mode keeps the room calm."""
+        for override in reversed(self.overrides):
+            if "room_mode" in override.settings:
+                return bool(override.settings["room_mode"] == "calm")
+        return False
+
+    def _let_go_of_mode(self, room: RoomGuard, now: float, alerts: list[Alert]) -> list[Action]:
+        """Nobody holds the mode any more: it lasts as long as it would have by itself."""
+        wave = self.wave
+        if wave is None or wave.held_until <= now:
+            return []
+        wave.held_until = -inf
+        modes.settle_end(room, wave)
+        return modes.step_down(room, now, alerts) if wave.leave_at <= now else []
 
     # --- small memories ----------------------------------------------------------------------------------------
 

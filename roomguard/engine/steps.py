@@ -1,10 +1,11 @@
 """The source of a step: what one event of a kind does to the windows, then which rules it hits.
 
 A stranger should be able to read it from top to bottom (`Strategy.source` holds it). First the windows are brought up
-to date, the current event included; then the rules are asked. In both parts conditions are nested by what they share
-and asked in the order of what they tell for their cost: first what an ordinary event fails, then what is cheap, then
-what has to be read out of windows (some 0.2 us each), then facts that have to be worked out (one to two). Both at most
-once, into a local variable named after the feature.
+to date, the current event included; then the rules are asked. In both parts what no quiet text can pass stands behind
+the question whether the text is loud (`engine.gates`); four of five texts are quiet. The rest is nested by what
+conditions share and asked in the order of what they tell for their cost: first what an ordinary event fails, then what
+is cheap, then what has to be read out of windows (some 0.2 us each), then facts that have to be worked out (one to
+two), last what compares texts. Each at most once, into a local variable named after the feature.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from typing import Any
 import attrs
 
 from roomguard.engine.features import Catalogue, Stream
+from roomguard.engine.gates import Gate, gate_of
 from roomguard.engine.nesting import CHEAP, UNLIKELY, Block, nested
 from roomguard.engine.rules.language import THRESHOLD, Kind, Scope, Symbol
 from roomguard.engine.rules.operands import Operand, split
 
 ARGUMENTS = "(room, slots, user, subject, ev, f, fresh, now)"
 """What generated functions take; `fresh` is the number of new gifts, `f` the facts of a text or None."""
-_FETCHED, _WINDOWED, _WORKED_OUT = CHEAP + 1, CHEAP + 2, CHEAP + 3
+_FETCHED, _WINDOWED, _WORKED_OUT, _COMPARED = CHEAP + 1, CHEAP + 2, CHEAP + 3, CHEAP + 4
+LOUD = "LOUD"
+"""The name of what generated code asks for besides a loud text: true where a gate is not shut."""
 _ORDINARY = {"length": 30, "letters": 25, "words": 5, "distinct_words": 5, "symbols": 1, "longest_run": 1}
 """The counts of an ordinary message; of everything else it has nothing."""
 _UNSET = object()
@@ -63,6 +67,8 @@ class StepWriter:
     scope: LazyScope = attrs.field(init=False)
     known: frozenset[str] = frozenset()
     """Facts that are worked out for every text, because windows ask for them."""
+    gates: list[Gate] = attrs.field(factory=list)
+    """What keeps quiet texts from rules, as far as the thresholds at hand allow."""
 
     def __attrs_post_init__(self) -> None:
         """Name everything that rules on this kind may name."""
@@ -74,15 +80,51 @@ class StepWriter:
         """The lines of the step's function; none where there is nothing to do. `rules` are (index, name, condition)."""
         updates = [_placed(block, stream) for stream, block in self._updates(streams)]
         self.known = frozenset(name for block in updates for operand in block.operands for name in operand.symbols)
-        hits = [Block(split(when, self.scope), (f"hits += ({index},)  # {name!r}",)) for index, name, when in rules]
+        hits = [
+            Block(self._with_ceilings(split(when, self.scope)), (f"hits += ({index},)  # {name!r}",))
+            for index, name, when in rules
+        ]
         if not updates and not hits:
             return []
-        body = ["# Windows", *nested(updates, self._rank)] if updates else []
+        body = ["# Windows", *self._gated(updates, "f._loud", fixed=True)] if updates else []
         if hits:
-            tests, locals_ = self._with_locals(nested(hits, self._rank))
+            tests, locals_ = self._with_locals(self._gated(hits, f"f._loud or {LOUD}", fixed=False))
             body += ["# Rules", *([f"{' = '.join(locals_)} = U"] if locals_ else []), "hits = ()", *tests]
         body.append("return hits" if hits else "return ()")
         return [f"def step_{self.kind}{ARGUMENTS}:", *(f"    {line}" for line in body)]
+
+    def _with_ceilings(self, operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
+        """The operands, and before each that compares texts the cheap test that is part of it."""
+        early = [
+            Operand(operand.early, operand.symbols)
+            for operand in operands
+            if operand.early and self._rank(operand) == _COMPARED
+        ]
+        return (*early, *operands)
+
+    def _gated(self, blocks: list[Block], test: str, *, fixed: bool) -> list[str]:
+        """All blocks nested, those that no quiet text can pass behind the `test` for a loud one.
+
+        `fixed`: their thresholds are the same under every strategy. Those of others are noted as gates.
+        """
+        behind: list[Block] = []
+        for block in blocks:
+            gate = self._gate(block) if self.kind == "chat" else None
+            if gate is not None:
+                behind.append(block)
+                if not fixed:
+                    self.gates.append(gate)
+        if len(behind) < 2:
+            return nested(blocks, self._rank)
+        lines = nested([block for block in blocks if block not in behind], self._rank)
+        return [*lines, f"if {test}:", *(f"    {line}" for line in nested(behind, self._rank))]
+
+    def _gate(self, block: Block) -> Gate | None:
+        """What keeps quiet texts from a block, resting on as few thresholds as can be; None where nothing does."""
+        facts_of = {local: name for name, (local, _) in self.scope.locals.items()}
+        gates = [gate for operand in block.operands if (gate := gate_of(operand.true, facts_of)) is not None]
+        shut = [gate for gate in gates if gate.is_shut(self.thresholds)]
+        return min(shut, key=lambda gate: len(gate.thresholds), default=None)
 
     def _updates(self, streams: Mapping[str, Stream]) -> Iterable[tuple[Stream, Block]]:
         """What counts this kind, each with a comment that says for which features and limits."""
@@ -109,6 +151,8 @@ class StepWriter:
     def _rank(self, operand: Operand) -> int:
         """How soon to ask an operand: see `engine.nesting`."""
         symbols = [symbol for name in operand.symbols if (symbol := self._symbol(name)) is not None]
+        if any(symbol.compares and symbol.code in operand.true for symbol in symbols):
+            return _COMPARED
         if symbols and all(symbol.ceiling and symbol.ceiling in operand.true for symbol in symbols):
             return UNLIKELY  # settled by the length of a tuple: most users have sent less than any rule asks for
         if any(symbol.costly and symbol.code.startswith("f.") and symbol.name not in self.known for symbol in symbols):

@@ -20,6 +20,8 @@ class Tally:
     """How often rooms went into each mode."""
     overrides: Counter[str] = attrs.field(factory=Counter)
     """Overrides taken, expired, ended by an empty one, forgotten at the cap; names in them that were ignored."""
+    alerts: Counter[str] = attrs.field(factory=Counter)
+    """Alerts that reached the operator, by code."""
     dropped: int = 0
     """Events swallowed by a penalty in force."""
     duplicates: int = 0

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from roomguard.engine.gates import are_shut
 from roomguard.engine.rules.language import THRESHOLD
+from roomguard.engine.steps import LOUD
 
 if TYPE_CHECKING:
     from roomguard.engine.program import Rule, Strategy
@@ -71,7 +73,9 @@ def rebind(
     strategy: Strategy, name: str, values: Mapping[str, float], modes: Mapping[str, Mode], path: tuple[Any, ...]
 ) -> Strategy:
     """The same rules under another name, with other thresholds and modes. A rule that is off stays off."""
-    namespace = {**strategy.namespace, **{THRESHOLD + name: value for name, value in values.items()}}
+    thresholds = {**strategy.thresholds, **values}
+    namespace = {**strategy.namespace, **{THRESHOLD + name: value for name, value in thresholds.items()}}
+    namespace[LOUD] = not are_shut(strategy.gates, thresholds)
 
     def bound(function: Function) -> Function:
         # A fresh code object: the interpreter's caches of names belong to the code, and would fight over it.
@@ -88,7 +92,7 @@ def rebind(
         name=name,
         rules=tuple(rule_of(rule) for rule in strategy.rules),
         steps={kind: bound(step) for kind, step in strategy.steps.items()},
-        thresholds={**strategy.thresholds, **values},
+        thresholds=thresholds,
         namespace=namespace,
         path=path,
     )

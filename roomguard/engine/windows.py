@@ -19,6 +19,8 @@ from typing import Any
 import msgspec
 from msgspec import field
 
+from roomguard.engine.sketch import MOST, Sketch
+
 Times = tuple[float, ...]
 Pairs = tuple[Any, ...]
 """(time, value, time, value, ...): one flat tuple, so a user's window stays a single small object."""
@@ -191,21 +193,43 @@ class Sum(Window):
 
 
 class Distinct(Window):
-    """How many different values in the window. A dict in order of last sight: its head is what expires next."""
+    """How many different values in the window. A dict in order of last sight: its head is what expires next.
 
-    seen: dict[Any, float] = field(default_factory=dict)
+    At the cap the value unseen for longest is forgotten. While the window may still hold a forgotten one, a sketch
+    counts what the dict cannot: about, and up to `sketch.MOST`. Once it cannot, the count is exact again.
+    """
 
-    def hit(self, now: float, value: Any) -> None:
-        """See `value` at `now`. At the cap the value unseen for longest is forgotten."""
+    seen: dict[str, float] = field(default_factory=dict)
+    sketch: Sketch | None = None
+    forgotten: float = float("-inf")
+    """When the value forgotten last was last seen."""
+
+    def hit(self, now: float, value: str) -> None:
+        """See `value` at `now`."""
         seen = self.seen
         if value in seen:
             del seen[value]
         elif len(seen) >= self.cap:
-            del seen[next(iter(seen))]
+            self._forget(now)
         seen[value] = now
+        if self.sketch is not None:
+            self.sketch.hit(now, value)
+
+    def _forget(self, now: float) -> None:
+        """Make place for one more value."""
+        seen = self.seen
+        first = next(iter(seen))
+        last = seen[first]
+        if last > now - self.window:
+            self.forgotten = last
+            if self.sketch is None:
+                sketch = self.sketch = Sketch.starting(self.window, now)
+                for value, at in seen.items():
+                    sketch.hit(at, value)
+        del seen[first]
 
     def value(self, now: float) -> float | None:
-        """The number of values seen in the window."""
+        """The number of values seen in the window; exact unless one of them had to be forgotten."""
         seen = self.seen
         cutoff = now - self.window
         while seen:
@@ -213,7 +237,19 @@ class Distinct(Window):
             if seen[first] > cutoff:
                 break
             del seen[first]
+        if self.sketch is None:
+            return len(seen)
+        if self.forgotten > cutoff:
+            return max(len(seen) + 1, self.sketch.value(now))
+        # Made anew at every second event of a room that has just so many, it would cost more than all else: it stays
+        # for another window.
+        if self.forgotten <= cutoff - self.window:
+            self.sketch = None
         return len(seen)
+
+    def most(self) -> float:
+        """What the value cannot exceed; costs nothing to say."""
+        return len(self.seen) if self.sketch is None else MOST
 
     def last(self) -> float:
         """The time of the latest event, or minus infinity."""
@@ -221,11 +257,18 @@ class Distinct(Window):
 
     def dump(self) -> Any:
         """Plain data for a snapshot."""
-        return [[value, time] for value, time in self.seen.items()]
+        seen = [[value, time] for value, time in self.seen.items()]
+        return (
+            seen if self.sketch is None else {"seen": seen, "forgotten": self.forgotten, "sketch": self.sketch.dump()}
+        )
 
     def load(self, data: Any) -> None:
-        """What `dump` gave; beyond the cap without those unseen for longest."""
-        self.seen.update((value, time) for value, time in data[-self.cap :])
+        """What `dump` gave; beyond the cap those unseen for longest are only counted."""
+        if isinstance(data, dict):
+            self.sketch, self.forgotten = Sketch.load(self.window, data["sketch"]), data["forgotten"]
+            data = data["seen"]
+        for value, time in data:
+            self.hit(time, value)
 
 
 EVENTS_KEPT = 4

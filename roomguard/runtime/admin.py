@@ -4,6 +4,8 @@
     GET  /metrics /status   text for Prometheus; JSON for people
     POST /undo              {"action": ID} or {"rule": NAME, "since": UNIX SECONDS}
     POST /pause /resume /reload
+    POST /override          {"room": ID, "thresholds": {NAME: NUMBER}, "rules": {NAME: MODE}, "strategy": NAME,
+                            "mode": LEVEL, "ttl_s": SECONDS}, or {"room": ID, "end": true}
 
 It listens on loopback, or asks for a bearer token. A browser that some page sends here is refused: a control request
 must be `application/json`, must not come from another origin, and without tokens must name this very address.
@@ -13,13 +15,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import attrs
 import msgspec
 import trio
 
-from roomguard.errors import ConfigError, ConfigProblem, RemoteError
+from roomguard.engine.overrides import USUAL_S, Wish
+from roomguard.errors import ConfigError, ConfigProblem, RemoteError, WishError
 from roomguard.runtime.http import HttpServer, HttpStatistics, Refusal, Reply, Request, refuse
 from roomguard.runtime.metrics import CONTENT_TYPE
 from roomguard.runtime.settings_admin import AdminSettings
@@ -30,6 +33,7 @@ Routes = Mapping[tuple[str, str], Handler]
 """(method, path) to what answers it."""
 
 Result = Mapping[str, Any]
+_T = TypeVar("_T", bound=msgspec.Struct)
 _OPEN = frozenset({"/livez", "/readyz"})
 _STATUS = {"unknown_action": 404, "not_undoable": 409, "already_undone": 409, "unavailable": 503}
 """HTTP status of a RemoteError by its code; 400 for all others."""
@@ -45,11 +49,33 @@ class UndoRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     since: Annotated[float, msgspec.Meta(ge=0, le=2**53)] | None = None
 
 
+class OverrideRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What to set for a room for `ttl_s` seconds, or that everything set there is to end. Values are checked later."""
+
+    room: _Text
+    thresholds: Annotated[dict[_Text, float], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=dict)
+    rules: Annotated[dict[_Text, _Text], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=dict)
+    strategy: _Text | None = None
+    mode: _Text | None = None
+    ttl_s: float = USUAL_S
+    end: bool = False
+
+    def wish(self) -> Wish | None:
+        """The wish; None for the end of everything set. Raises RemoteError for both at once."""
+        wish = Wish(thresholds=self.thresholds, rules=self.rules, strategy=self.strategy, mode=self.mode,
+                    ttl_s=self.ttl_s)  # fmt: skip
+        if not self.end:
+            return wish
+        if wish.settings():
+            raise RemoteError("bad_request", "end: ends everything that was set; set nothing with it")
+        return None
+
+
 @attrs.frozen(kw_only=True)
 class Controls:
     """What the endpoint asks of the process; each result is sent as a JSON object.
 
-    They may raise RemoteError (its code decides the status) and ConfigError (422 with all problems).
+    They may raise RemoteError (its code decides the status), ConfigError and WishError (422 with all problems).
     """
 
     not_ready: Callable[[], Sequence[str]]
@@ -60,6 +86,8 @@ class Controls:
     """By action id."""
     undo_rule: Callable[[str, float], Awaitable[Result]]
     """By rule name and room time."""
+    override: Callable[[str, Wish | None], Awaitable[Result]]
+    """By room; None ends everything that was set there."""
     pause: Callable[[], Awaitable[Result]]
     resume: Callable[[], Awaitable[Result]]
     reload: Callable[[], Awaitable[Result]]
@@ -118,6 +146,8 @@ class AdminServer:
         except ConfigError as error:
             problems = [str(problem) for problem in error.problems]
             return json_reply({"error": {"code": "bad_config", "problems": problems}}, 422)
+        except WishError as error:
+            return json_reply({"error": {"code": error.code, "problems": error.problems}}, 422)
 
     def _check_caller(self, request: Request, method: str) -> None:
         headers = request.headers
@@ -161,6 +191,10 @@ def control_routes(controls: Controls) -> dict[tuple[str, str], Handler]:
             return json_reply(await controls.undo_rule(wish.rule or "", wish.since or 0.0))
         raise RemoteError("bad_request", 'expected {"action": ID} or {"rule": NAME, "since": SECONDS}')
 
+    async def override(request: Request) -> Reply:
+        wish = _read(request.body, OverrideRequest)
+        return json_reply(await controls.override(wish.room, wish.wish()))
+
     def plain(work: Callable[[], Awaitable[Result]]) -> Handler:
         async def answer(_: Request) -> Reply:
             return json_reply(await work())
@@ -173,6 +207,7 @@ def control_routes(controls: Controls) -> dict[tuple[str, str], Handler]:
         ("GET", "/metrics"): metrics,
         ("GET", "/status"): plain(controls.status),
         ("POST", "/undo"): undo,
+        ("POST", "/override"): override,
         ("POST", "/pause"): plain(controls.pause),
         ("POST", "/resume"): plain(controls.resume),
         ("POST", "/reload"): plain(controls.reload),
@@ -184,7 +219,7 @@ def json_reply(value: Result, status: int = 200) -> Reply:
     return Reply(status=status, body=msgspec.json.encode(value) + b"\n")
 
 
-def _read(body: bytes, kind: type[UndoRequest]) -> UndoRequest:
+def _read(body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -221,4 +256,7 @@ def _problem(key: str, message: str) -> ConfigError:
     return ConfigError([ConfigProblem("config.toml", None, f"admin.{key}", message)])
 
 
-__all__ = ["AdminServer", "Controls", "Handler", "Refusal", "Reply", "Request", "Routes", "UndoRequest", "json_reply"]
+__all__ = [
+    "AdminServer", "Controls", "Handler", "OverrideRequest", "Refusal", "Reply", "Request", "Routes", "UndoRequest",
+    "json_reply",
+]  # fmt: skip

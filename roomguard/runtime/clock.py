@@ -44,6 +44,19 @@ def frame_skew(events: Sequence[Event], arrival: float, width: float) -> float:
     return (latest if latest - median <= width else median) - arrival
 
 
+def set_right(events: Sequence[Event], *, offset: float, earliest: float, latest: float) -> int:
+    """Take the session's clock `offset` out of every `ts`, then hold it between two Unix times; how many were held."""
+    if offset:
+        for event in events:
+            event.ts -= offset
+    held = 0
+    for event in events:
+        if not earliest <= event.ts <= latest:
+            event.ts = earliest if event.ts < earliest else latest
+            held += 1
+    return held
+
+
 @attrs.define
 class _Generation:
     most: float = float("-inf")

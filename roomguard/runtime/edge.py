@@ -136,7 +136,7 @@ class EdgeDesk:
         return EdgeStatistics(
             connections=len(self._connections),
             opened=counters.opened,
-            frames=dict(counters.frames),
+            frames={"events": counters.event_frames, **counters.frames},
             bad_frames=dict(counters.bad_frames),
             malformed=dict(counters.malformed),
             unknown_kinds=counters.unknown_kinds,

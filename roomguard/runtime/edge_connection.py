@@ -8,7 +8,7 @@ does not read is cut, and comes back to its session.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -17,15 +17,15 @@ import trio
 
 from roomguard.errors import FrameError, JournalFailed
 from roomguard.model.actions import Action, encode_halves
-from roomguard.model.events import Control, Event, Moderation, RoomClose, RoomOpen
-from roomguard.runtime.clock import frame_skew
+from roomguard.model.events import AnyEvent, Control, Event, Moderation, RoomClose, RoomOpen
+from roomguard.runtime.clock import frame_skew, set_right
 from roomguard.runtime.delivery import Subscription
 from roomguard.runtime.resender import Sent
 from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.rooms import Rooms
 from roomguard.runtime.sessions import Attached, Durability, Session
 from roomguard.runtime.settings_listen import ListenSettings
-from roomguard.runtime.tickets import Ticket, sort_by_room
+from roomguard.runtime.tickets import Ticket
 from roomguard.runtime.transport import Connection, ConnectionClosed
 from roomguard.wire import (
     EdgeFrame,
@@ -41,6 +41,11 @@ from roomguard.wire import (
 )
 
 REPLACED, RESTART = 4409, 1012
+
+READ_TURNS = 8
+"""Turns' events of one read that a reader deals with, frame by frame, before others get theirs: as much as the largest
+read holds. Giving way after each turn costs a fifth of all there is to an event: the next connection's rooms push this
+one's out of the processor's cache."""
 
 MAX_HELD = 8_192
 """Actions held back for rooms whose state is not said yet; beyond it the connection is cut."""
@@ -73,8 +78,9 @@ class EdgeCounters:
     """What all edge connections count together."""
 
     opened: int = 0
+    event_frames: int = 0
     frames: Counter[str] = attrs.field(factory=Counter)
-    """Frames by type."""
+    """Other frames by type."""
     bad_frames: Counter[str] = attrs.field(factory=Counter)
     """Messages refused, by code."""
     malformed: Counter[str] = attrs.field(factory=Counter)
@@ -116,11 +122,14 @@ class EdgeConnection:
             if attached.absence_s >= house.rooms.settings.grace_absence_s and attached.absence_s > 0
             else 0.0
         )
-        self._rooms: set[str] = set()
+        self._rooms: dict[str, LiveRoom] = {}
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
+        self._outbox_limit = house.settings.outbox_bytes
         self._states: list[tuple[str, list[Action]]] = []
         self._held: dict[str, list[Sent]] = {}
+        self._in_turn = False
+        self._sending = False
         self._something = trio.Event()
         self._relief: trio.Event | None = None
         self._closing: tuple[int, str] | None = None
@@ -133,11 +142,12 @@ class EdgeConnection:
 
     def say(self, message: bytes) -> None:
         """Send a message soon; an edge that is too far behind is cut instead."""
+        if not self._outbox and not self._in_turn:
+            self._something.set()
         self._outbox.append(message)
         self._outbox_bytes += len(message)
-        if self._outbox_bytes > self._house.settings.outbox_bytes:
+        if self._outbox_bytes > self._outbox_limit:
             self._cut()
-        self._something.set()
 
     def settled(self) -> None:
         """A frame was acknowledged: there may be room to read on, or nothing left to wait for."""
@@ -185,17 +195,60 @@ class EdgeConnection:
         rooms, connection = self._house.rooms, self._connection
         with self._reading:
             try:
-                while True:
+                while self._session.link is self:
                     messages = await connection.receive()
-                    arrival = rooms.clock()
-                    for message in messages:
-                        if not (self._session.has_room and self._house.bus.has_room):
-                            await self._wait_room()
-                        if self._session.link is not self:
-                            return
-                        await self._take(message, arrival)
+                    await self._take_all(messages, rooms.clock())
             except ConnectionClosed:
                 self._living.cancel()
+
+    async def _take_all(self, messages: Sequence[str], arrival: float) -> None:
+        """What one read brought. Nothing is awaited but a turn for others and room to go on."""
+        session, rooms, bus = self._session, self._house.rooms, self._house.bus
+        turn = rooms.settings.turn_events
+        spent = 0
+        self._turn_begins(arrival)
+        try:
+            for message in messages:
+                if not (session.has_room and bus.has_room):
+                    self._turn_ends()
+                    await self._wait_room()
+                    self._turn_begins(arrival)
+                if session.link is not self:
+                    return
+                ticket = self._take(message, arrival)
+                if ticket is None:
+                    continue
+                size = len(ticket.events)
+                if size > turn:
+                    self._turn_ends()
+                    await rooms.hand_over_in_turns(ticket, self._rooms, self._take_room)
+                else:
+                    rooms.hand_over(ticket, self._rooms, self._take_room)
+                ticket.release()
+                spent += size
+                if spent >= READ_TURNS * turn:
+                    spent = 0
+                    self._turn_ends()
+                    await trio.lowlevel.cancel_shielded_checkpoint()
+                    self._turn_begins(arrival)
+        finally:
+            self._turn_ends()
+
+    def _turn_begins(self, arrival: float) -> None:
+        self._session.turn_began = arrival
+        self._in_turn = True
+
+    def _turn_ends(self) -> None:
+        """Send what a turn's frames are answered with, from here if that takes no waiting: the sender sleeps on."""
+        self._session.turn_over()
+        self._in_turn = False
+        if not self._outbox:
+            return
+        only_answers = not (self._states or self._sending or self._closing or self._subscription.behind)
+        if only_answers and self._connection.send_now(self._outbox):
+            self._outbox, self._outbox_bytes = [], 0
+        else:
+            self._something.set()
 
     async def _wait_room(self) -> None:
         while not self._session.has_room:
@@ -210,60 +263,65 @@ class EdgeConnection:
 
     # What comes in
 
-    async def _take(self, message: str, arrival: float) -> None:
+    def _take(self, message: str, arrival: float) -> Ticket | None:
+        """The ticket of a frame of new events; all else is dealt with here."""
         try:
             frame = self._decoder.decode(message)
         except FrameError as error:
             self._refuse(error)
-            return
+            return None
         if type(frame) is Events:
-            self._house.counters.frames["events"] += 1
-            await self._take_events(frame, arrival)
-        else:
-            self._take_other(frame)
+            return self._take_events(frame, arrival)
+        self._take_other(frame)
+        return None
 
-    async def _take_events(self, frame: Events, arrival: float) -> None:
-        session = self._session
-        standing = session.standing(frame.seq)
-        if standing == "repeat":
-            session.repeat(frame)
-            return
-        if standing == "gap":
-            detail = f"expected {session.expected}, got {frame.seq}"
-            self.say(encode_error("seq_gap", detail, seq=frame.seq, expected=session.expected))
-            return
-        self._count(frame)
+    def _take_events(self, frame: Events, arrival: float) -> Ticket | None:
+        session, seq = self._session, frame.seq
+        self._house.counters.event_frames += 1
+        if seq != session.expected and (standing := session.standing(seq)) != "new":
+            if standing == "repeat":
+                session.repeat(frame)
+            else:
+                detail = f"expected {session.expected}, got {seq}"
+                self.say(encode_error("seq_gap", detail, seq=seq, expected=session.expected))
+            return None
         ticket = session.take(frame, arrival, self._house.rooms.settings.fail_mode)
-        groups = self._sort(ticket, frame, arrival)
-        if not groups.keys() <= self._rooms:
-            self._take_rooms(ticket, groups)
-        await self._house.rooms.hand_over(ticket, groups)
+        if frame.events:
+            self._set_right(frame.events, arrival)
+            ticket.special = self._count_kinds(frame.events)
+        if not frame.plain:
+            self._count(frame)
+        return ticket
 
-    def _sort(self, ticket: Ticket, frame: Events, arrival: float) -> dict[str, list[int]]:
-        """Set the frame's times right and sort it by room."""
-        events, settings, house = frame.events, self._house.settings, self._house
-        if not events:
-            return {}
+    def _set_right(self, events: list[AnyEvent], arrival: float) -> None:
+        """Make the edge's times ours: without its clock's offset, and around the arrival."""
+        settings, counters = self._house.settings, self._house.counters
         back_s, ahead_s = settings.clamp_back_s, settings.clamp_ahead_s
         offset = self._session.clock.offset(frame_skew(events, arrival, back_s + ahead_s), arrival)
-        groups, clamped = sort_by_room(events, offset=offset, earliest=arrival - back_s, latest=arrival + ahead_s)
-        house.counters.clamped += clamped
-        house.counters.corrected += offset != 0.0
-        kinds: list[type[Event]] = list(map(type, events))
-        ticket.special = not _SPECIAL.isdisjoint(kinds)
-        counted = house.rooms.counters.kinds
-        if len(kinds) > 4:
+        held = set_right(events, offset=offset, earliest=arrival - back_s, latest=arrival + ahead_s)
+        if held or offset:
+            counters.clamped += held
+            counters.corrected += offset != 0.0
+
+    def _count_kinds(self, events: list[AnyEvent]) -> bool:
+        """Count events by kind; whether one is among them that concerns the room as well as its guard."""
+        counted = self._house.rooms.counters.kinds
+        if len(events) > 4:
+            kinds: list[type[Event]] = list(map(type, events))
             counted.update(kinds)
-        else:
-            for kind in kinds:  # `update` costs more than this before it begins
-                counted[kind] += 1
-        return groups
+            return not _SPECIAL.isdisjoint(kinds)
+        special = False
+        for event in events:  # `update` costs more than this before it begins
+            kind = type(event)
+            counted[kind] += 1
+            if kind in _SPECIAL:
+                special = True
+        return special
 
     def _count(self, frame: Events) -> None:
         counters = self._house.counters
         counters.gated_frames += frame.gate
-        if frame.rejected:
-            counters.malformed.update(rejection.code for rejection in frame.rejected)
+        counters.malformed.update(rejection.code for rejection in frame.rejected)
         counters.unknown_kinds += frame.unknown
         counters.repaired_frames += frame.repaired
 
@@ -313,15 +371,6 @@ class EdgeConnection:
 
     # Rooms
 
-    def _take_rooms(self, ticket: Ticket, groups: dict[str, list[int]]) -> None:
-        """Take the rooms a frame is the first for; where that cannot be, its events for them are refused."""
-        for room in [name for name in groups if name not in self._rooms]:
-            if not self._take_room(room):
-                places = groups.pop(room)
-                self._house.rooms.counters.rejected["room_limit"] += len(places)
-                for place in places:
-                    ticket.reject(place, "room_limit")
-
     def _take_room(self, name: str) -> bool:
         """Have a room from now on: its penalties in force first, then its actions. False at the cap."""
         if name in self._rooms:
@@ -333,7 +382,7 @@ class EdgeConnection:
         room = rooms.open(name)
         if room is None:
             return False
-        self._rooms.add(name)
+        self._rooms[name] = room
         self._held[name] = []
         self._subscription.add_room(name)
         room.when_ready(partial(self._room_ready, room))
@@ -353,7 +402,7 @@ class EdgeConnection:
             self._something.set()
 
     def _leave_room(self, name: str) -> None:
-        self._rooms.discard(name)
+        self._rooms.pop(name, None)
         self._held.pop(name, None)
         self._subscription.remove_room(name)
 
@@ -368,6 +417,7 @@ class EdgeConnection:
                 if self._subscription.behind:
                     self._cut()
                     return
+                self._sending = True
                 messages, self._outbox, self._outbox_bytes = self._outbox, [], 0
                 actions: list[bytes] = []
                 if self._states:
@@ -382,6 +432,7 @@ class EdgeConnection:
                 elif self._closing is not None:
                     await connection.aclose(*self._closing)
                     self._living.cancel()
+                self._sending = False
                 if self._closing is not None:
                     self._something.set()
         except ConnectionClosed:

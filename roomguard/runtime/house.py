@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
 
 import attrs
-import trio
 
+from roomguard.engine.modes import LEVELS
+from roomguard.engine.outcome import AlertCode
 from roomguard.engine.tally import Tally
 from roomguard.runtime.admin import AdminServer
 from roomguard.runtime.bus import ActionBus
@@ -30,6 +31,12 @@ class EngineStatistics:
     """Hits by rule and outcome: enforce, shadow, exempt, grace, budget, rollout."""
     actions: Mapping[tuple[str, str], int]
     """By rule and kind."""
+    modes: Mapping[str, int]
+    """How often rooms went into each mode; 0 while none did."""
+    overrides: Mapping[str, int]
+    """What became of overrides: taken, expired, ended, forgotten at the cap; ignored counts names, not overrides."""
+    alerts: Mapping[str, int]
+    """By code."""
     dropped: int
     duplicates: int
     cut: int
@@ -121,6 +128,9 @@ class House:
         return EngineStatistics(
             decisions=dict(tally.hits),
             actions=dict(tally.actions),
+            modes=_known(LEVELS, tally.modes),
+            overrides=_known(("taken", "expired", "ended", "forgotten", "ignored"), tally.overrides),
+            alerts=_known(get_args(AlertCode), tally.alerts),
             dropped=tally.dropped,
             duplicates=tally.duplicates,
             cut=tally.cut,
@@ -139,7 +149,10 @@ class House:
     def metrics(self) -> Metrics:
         """The page of all metrics."""
         metrics = Metrics()
-        engine = {"decisions": ("rule", "outcome"), "actions": ("rule", "action")}
+        engine = {
+            "decisions": ("rule", "outcome"), "actions": ("rule", "action"),
+            "modes": ("mode",), "overrides": ("outcome",), "alerts": ("code",),
+        }  # fmt: skip
         metrics.add("engine", self._engine, labels=engine)
         metrics.add("rooms", self.rooms.statistics, _ROOMS, labels={"shed": ("kind", "cause"), "rejected": ("code",)})
         metrics.add("supervisor", self.rooms.supervisor.statistics, {"quarantined_now"})
@@ -162,11 +175,6 @@ class House:
 _ROOMS = frozenset({"rooms", "timers", "patience", "peak_mailbox"})
 
 
-def said(result: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
-    """A synchronous answer as the admin endpoint wants it."""
-
-    async def answer() -> dict[str, Any]:
-        await trio.lowlevel.checkpoint()
-        return result()
-
-    return answer
+def _known(keys: Iterable[str], counted: Mapping[str, int]) -> dict[str, int]:
+    """Counts by these keys and no others: a series is there before it first counts, and their number is fixed."""
+    return {key: counted.get(key, 0) for key in keys}

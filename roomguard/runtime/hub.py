@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 class Guard(Protocol):
     """One room's mind, as `engine.room.RoomGuard` is. `now` is room time, Unix seconds."""
 
+    @property
+    def deadline(self) -> float:
+        """What `next_deadline` says or earlier, infinity for None; cheap to read."""
+        ...
+
     def receive(self, event: AnyEvent, now: float) -> Outcome:
         """Judge one event."""
         ...

@@ -26,6 +26,7 @@ from roomguard.runtime.handshake import Endpoint, Opening, Refused, RouteParams
 from roomguard.runtime.pipe import Pipe, hard_close
 from roomguard.runtime.quietlog import QuietLog
 from roomguard.runtime.settings_listen import ListenSettings
+from roomguard.runtime.tick import Tick
 from roomguard.runtime.tls import server_context
 from roomguard.runtime.tokens import Tokens
 from roomguard.runtime.transport import (
@@ -78,6 +79,8 @@ class ListenerStatistics:
     """Exceptions that would have ended a server without containment; those of handlers are bugs of ours."""
     accept_pauses: int
     """Times the accept loop waited because the process was out of file descriptors or memory."""
+    beats: int
+    """Times all connections were read together because small frames came thick."""
     lines_suppressed: int
 
 
@@ -97,6 +100,7 @@ class Listener:
             raise _problem("tokens", str(error)) from None
         self._tls = server_context(settings)
         self._keeper = Keeper(settings)
+        self._tick = Tick(settings.tick_ms / 1_000)
         self._limit = limit_of_connections(settings, _descriptors())
         self._peers: Counter[str] = Counter()
         self._open = 0
@@ -120,6 +124,7 @@ class Listener:
             ended=dict(self._ended),
             contained=self._contained,
             accept_pauses=self._pauses,
+            beats=self._tick.beats,
             lines_suppressed=self._log.suppressed,
         )
 
@@ -131,6 +136,7 @@ class Listener:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keeper.run)
+                nursery.start_soon(self._tick.run)
                 async with trio.open_nursery() as accepting:
                     for listener in self._listeners:
                         accepting.start_soon(self._accept, listener, nursery)
@@ -281,7 +287,7 @@ class Listener:
                 self._refused["tls"] += 1
                 return None
             transport = tls
-        pipe = Pipe(transport, hard_close(transport), linger_s=_REJECT_LINGER_S)
+        pipe = Pipe(transport, hard_close(transport), linger_s=_REJECT_LINGER_S, tick=self._tick)
         try:
             head = await self._read_head(pipe)
             if head is None:

@@ -47,10 +47,10 @@ class Histogram:
         self._counts = [0] * (len(bounds) + 1)
         self._total = 0.0
 
-    def observe(self, value: float) -> None:
-        """Count a value; one that equals a bound lies below it."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._total += value
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count a value, `times` over; one that equals a bound lies below it."""
+        self._counts[bisect_left(self._bounds, value)] += times
+        self._total += value * times
 
     def statistics(self) -> HistogramStatistics:
         """What was counted."""

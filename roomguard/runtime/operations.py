@@ -1,18 +1,22 @@
-"""What an operator can do to a running guard besides reloading it: pause and resume, take actions back.
+"""What an operator can do to a running guard besides reloading it: pause, take actions back, override one room.
 
 Pausing judges every room in shadow: everything is decided and counted, nothing is sent, penalties in force stay. What
-is taken back goes to its room as a control record, so that it is decided, recorded and replayed like everything else.
+is taken back or set for one room goes there as a control record, so that it is decided, recorded and replayed like
+everything else.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import attrs
 import trio
 
+from roomguard.engine.overrides import Wish, problems_of
 from roomguard.engine.program import Program, compile_program
-from roomguard.errors import RemoteError
+from roomguard.engine.room import RoomGuard
+from roomguard.errors import RemoteError, WishError
 from roomguard.model.actions import INVERSES, Action
 from roomguard.model.events import Control
 from roomguard.runtime.archive import Archive
@@ -24,6 +28,10 @@ UNDO_MOST = 10_000
 """Actions of a rule taken back by one request; the answer says that there are more."""
 UNDO_CHUNK = 100
 """Of them before others get their turn."""
+SHOWN_ROOMS = 100
+"""Rooms listed as judged otherwise than usual; the others are only counted."""
+LOOK_CHUNK = 2_000
+"""Rooms looked at for that before others get their turn."""
 
 
 @attrs.frozen
@@ -36,6 +44,17 @@ class Undone:
     """Of them those whose room took the order; the others' rooms had no room for it: ask again."""
     more: bool = False
     """Whether there are more of them: ask again."""
+
+
+@attrs.frozen
+class Overridden:
+    """What came of setting something for one room, or of ending all of that."""
+
+    room: str
+    live: bool
+    """Whether the room was live before; one that was not is opened for it, and waits."""
+    ttl_s: float
+    """Seconds until it ends by itself; 0 where it ends what was set."""
 
 
 class Operations:
@@ -106,6 +125,48 @@ class Operations:
                 await trio.lowlevel.checkpoint()
         log.warning("taking back %d actions of rule %s since %.0f", told, rule, since)
         return Undone(len(chosen), told, more=len(actions) > UNDO_MOST)
+
+    async def override(self, room: str, wish: Wish | None) -> Overridden:
+        """Set something for one room and a while; None ends everything that was set there.
+
+        Raises WishError with all that is wrong with it, RemoteError `unavailable` where the room takes nothing now.
+        """
+        await trio.lowlevel.checkpoint()
+        live = self._rooms.get(room)
+        guard = None if live is None else live.guard
+        if wish is not None:
+            strategy = guard.stance.usual(guard) if isinstance(guard, RoomGuard) else None
+            problems = problems_of(wish, self._rooms.program, strategy)
+            if problems:
+                raise WishError("bad_override", problems)
+        settings = {} if wish is None else wish.settings()
+        ttl_s = 0.0 if wish is None else wish.ttl_s
+        if not self._rooms.control(Control(type="override", room=room, ts=0.0, settings=settings, ttl_s=ttl_s)):
+            raise RemoteError("unavailable", "there is no place for it now; ask again")
+        told = f"{settings} for {ttl_s:g} s" if settings else "nothing more"
+        log.warning("room %r: an operator sets %s", room, told)
+        return Overridden(room, live is not None, ttl_s)
+
+    async def unusual(self) -> dict[str, Any]:
+        """Rooms with overrides or above calm: `count`, and the first `SHOWN_ROOMS` of them in `rooms`."""
+        count = 0
+        shown: list[dict[str, Any]] = []
+        for number, live in enumerate(self._rooms.live(), 1):
+            if number % LOOK_CHUNK == 0:
+                await trio.lowlevel.checkpoint()
+            guard = live.guard
+            if not isinstance(guard, RoomGuard) or (not guard.stance.overrides and guard.stance.mode == "calm"):
+                continue
+            count += 1
+            if len(shown) < SHOWN_ROOMS:
+                now = live.room_now()
+                overrides = [
+                    {"settings": dict(override.settings), "left_s": round(max(0.0, override.until - now), 1)}
+                    for override in guard.stance.overrides
+                ]
+                shown.append({"room": live.name, "mode": guard.stance.mode, "strategy": guard.strategy.name,
+                              "overrides": overrides})  # fmt: skip
+        return {"count": count, "rooms": shown}
 
     def _tell(self, action: Action) -> bool:
         return self._rooms.control(

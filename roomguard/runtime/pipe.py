@@ -8,11 +8,14 @@ a stream is to abort it, and that is done here, once, for all backends.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import Callable
 
 import trio
+
+from roomguard.runtime.tick import LARGE_READ_BYTES, Tick
 
 _LINGER_BYTES = 4 * 1024 * 1024
 _DISCARD_BYTES = 65_536
@@ -34,10 +37,19 @@ def hard_close(stream: trio.abc.Stream) -> Callable[[], None]:
 
 
 class Pipe(trio.abc.Stream):
-    """A stream that never survives a cancelled write. `linger_s` bounds the wait for the peer's end at closing."""
+    """A stream that never survives a cancelled write. `linger_s` bounds the wait for the peer's end at closing.
 
-    def __init__(self, transport: trio.abc.Stream, hard_close: Callable[[], None], *, linger_s: float) -> None:
+    Of a plain socket it reads and writes the descriptor itself: trio's own stream first tries to read in vain after
+    each read, which at one small frame a read costs as much as the frame. With a `tick` reads wait for its beat.
+    """
+
+    def __init__(
+        self, transport: trio.abc.Stream, hard_close: Callable[[], None], *, linger_s: float, tick: Tick | None = None
+    ) -> None:
         self._transport = transport
+        self._socket = transport.socket if isinstance(transport, trio.SocketStream) else None
+        self._tick = tick
+        self._last_read = 0
         self._hard_close = hard_close
         self.linger_s = linger_s
         self._pushed: list[bytes] = []
@@ -65,12 +77,61 @@ class Pipe(trio.abc.Stream):
             return self._pushed.pop(0)
         self.reading = True
         try:
-            data = await self._transport.receive_some(max_bytes)
+            if self._socket is None:
+                data = await self._transport.receive_some(max_bytes)
+            else:
+                data = await self._read(self._socket, max_bytes or _DISCARD_BYTES)
         finally:
             self.reading = False
         self.reads += 1
         self.received_bytes += len(data)
         return bytes(data)
+
+    async def _read(self, sock: trio.socket.SocketType, max_bytes: int) -> bytes:
+        tick = self._tick
+        if self._last_read >= LARGE_READ_BYTES:
+            await trio.lowlevel.checkpoint()  # there is more
+        elif self._last_read and tick is not None and tick.thick:
+            await tick.wait()
+        else:
+            await self._wait_readable(sock)
+        while True:
+            if self._closed or self.aborted:  # its number may be another connection's by now
+                raise trio.ClosedResourceError
+            try:
+                data = os.read(sock.fileno(), max_bytes)
+            except BlockingIOError:
+                await self._wait_readable(sock)
+            except OSError as error:
+                raise trio.BrokenResourceError(str(error)) from error
+            else:
+                self._last_read = len(data)
+                return data
+
+    async def _wait_readable(self, sock: trio.socket.SocketType) -> None:
+        await trio.lowlevel.wait_readable(sock)
+        if self._tick is not None and self._tick.thick:
+            await self._tick.wait()
+
+    def saw(self, frames: int) -> None:
+        """The latest read brought so many whole messages."""
+        if self._tick is not None and self._last_read < LARGE_READ_BYTES:
+            self._tick.saw(frames)
+
+    def send_now(self, data: bytes) -> int:
+        """Write as much as goes without waiting; how many bytes that was.
+
+        0 where somebody else is writing, where there is more than a socket in between, and where it is broken: a
+        `send_all` says so.
+        """
+        if self._socket is None or self._closed or self.aborted or self.sending_since is not None:
+            return 0
+        try:
+            sent = os.write(self._socket.fileno(), data)
+        except OSError:
+            return 0
+        self.sent_bytes += sent
+        return sent
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Writes all; aborts the connection if that fails, is cancelled or is cut by the watcher."""

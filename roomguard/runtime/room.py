@@ -16,7 +16,7 @@ import trio
 from roomguard.engine.outcome import ALLOW, Outcome
 from roomguard.errors import RoomguardError
 from roomguard.model.actions import Action
-from roomguard.model.events import Control, Event, Moderation, RoomClose, RoomOpen
+from roomguard.model.events import AnyEvent, Control, Event, Moderation, RoomClose, RoomOpen
 from roomguard.runtime.hub import Guard, Hub, RoomState
 from roomguard.runtime.mailbox import Mailbox, ShedCause
 from roomguard.runtime.tickets import Batch, RejectCode, Ticket
@@ -32,6 +32,10 @@ class LiveRoom:
 
     name: str
     hub: Hub
+    record: Callable[[AnyEvent | Control], None] | None = attrs.field(
+        default=attrs.Factory(lambda room: room.hub.ports.record, takes_self=True)
+    )
+    """Gets what the room takes, as it takes it; here because every event asks for it."""
     guard: Guard | None = None
     state: RoomState = RoomState.OPENING
     direct: bool = False
@@ -89,7 +93,7 @@ class LiveRoom:
 
     def step(self, ticket: Ticket, places: Sequence[int]) -> None:
         """Decide these events of a frame."""
-        if self.due == NEVER_DUE:
+        if self.guard.deadline == NEVER_DUE:  # type: ignore[union-attr]
             self._decide(ticket, places)
             return
         # What a deadline caused must not be lost if the event after it makes the room crash.
@@ -102,10 +106,10 @@ class LiveRoom:
             self._decide(ticket, (place,))
 
     def _decide(self, ticket: Ticket, places: Sequence[int]) -> None:
-        """The hot path of the whole guard: nothing here is done twice."""
+        """Decide, with no deadline due. `Supervisor.decide` does the same for a reader, event by event."""
         guard = self.guard
         receive = guard.receive  # type: ignore[union-attr]
-        record = self.hub.ports.record
+        record = self.record
         events = ticket.events
         time = self.time
         place = -1
@@ -118,7 +122,7 @@ class LiveRoom:
                     event.ts = time
                 outcome = receive(event, time)
                 if outcome is not ALLOW:
-                    self._answer(ticket, place, outcome)
+                    self.answer(ticket, place, outcome)
                 if record is not None:
                     record(event)
         finally:
@@ -126,7 +130,12 @@ class LiveRoom:
             self.time = time
             self.lag = ticket.arrival - time
         self.cursor = -1
-        deadline = guard.next_deadline()  # type: ignore[union-attr]
+        if guard.deadline != NEVER_DUE:  # type: ignore[union-attr]
+            self.mind_deadline()
+
+    def mind_deadline(self) -> None:
+        """Have the shared timer call for the guard's next deadline, unless it calls sooner already."""
+        deadline = self.guard.next_deadline()  # type: ignore[union-attr]
         if deadline is not None and deadline + self.lag < self.due:
             self.hub.arm(self, deadline + self.lag)
 
@@ -263,9 +272,7 @@ class LiveRoom:
         self._record(record)
         if outcome is not ALLOW:
             self._emit(outcome)
-        deadline = self.guard.next_deadline()  # type: ignore[union-attr]
-        if deadline is not None and deadline + self.lag < self.due:
-            self.hub.arm(self, deadline + self.lag)
+        self.mind_deadline()
 
     # The task
 
@@ -429,7 +436,8 @@ class LiveRoom:
 
     # What goes out
 
-    def _answer(self, ticket: Ticket, place: int, outcome: Outcome) -> None:
+    def answer(self, ticket: Ticket, place: int, outcome: Outcome) -> None:
+        """Put on its way what the event at this place of a frame caused."""
         if outcome.verdict != "allow":
             self.hub.counters.verdicts[outcome.verdict] += 1
             ticket.answer(place, outcome.verdict)
@@ -450,8 +458,8 @@ class LiveRoom:
         return self.position
 
     def _record(self, record: Control) -> None:
-        if self.hub.ports.record is not None:
-            self.hub.ports.record(record)
+        if self.record is not None:
+            self.record(record)
 
     def _refuse(self, ticket: Ticket, places: Sequence[int], code: RejectCode) -> None:
         self.hub.counters.rejected[code] += len(places)

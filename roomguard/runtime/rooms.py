@@ -20,11 +20,14 @@ from roomguard.runtime.hub import Hub, RoomPorts, RoomState
 from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.supervisor import Supervisor, SupervisorStatistics
-from roomguard.runtime.tickets import RejectCode, Ticket
+from roomguard.runtime.tickets import RejectCode, Ticket, by_room
 from roomguard.runtime.timers import Patience, RoomTimer
 
 CLOSING_S = 0.25
 """How soon a room that closed and still has something to do is looked at again."""
+
+Admit = Callable[[str], bool]
+"""Whether whoever hands over may have this room; it is among its rooms then."""
 
 
 @attrs.frozen(kw_only=True)
@@ -120,6 +123,10 @@ class Rooms:
         """The live room of this name."""
         return self._rooms.get(name)
 
+    def live(self) -> list[LiveRoom]:
+        """All live rooms."""
+        return list(self._rooms.values())
+
     def statistics(self) -> RoomsStatistics:
         """All rooms in numbers."""
         counters = self.counters
@@ -175,34 +182,58 @@ class Rooms:
         self._nursery.start_soon(self.supervisor.supervise, room)
         return room
 
-    async def hand_over(self, ticket: Ticket, groups: Mapping[str, list[int]]) -> None:
-        """Hand a frame's events to their rooms, then release the ticket.
+    def hand_over(self, ticket: Ticket, known: dict[str, LiveRoom], admit: Admit) -> None:
+        """Hand a frame's events to their rooms; a room that is idle decides here and now.
 
-        A room that is idle decides here and now. Gives others a turn after `turn_events` events; being cancelled
-        there does not keep the rest of the frame from its rooms.
+        `known` are the rooms that whoever hands over has; `admit` adds one to them, or says that it may not be had.
+        For at most `turn_events` events; `hand_over_in_turns` takes any number.
         """
-        rooms = self._rooms
-        step = self.supervisor.step
-        turn = self.settings.turn_events
-        spent = 0
-        for name, places in groups.items():
-            room = rooms.get(name)
+        left = by_room(ticket.events) if ticket.special else self.supervisor.decide(ticket, known)
+        for name, places in left.items():
+            room = self._room_for(name, ticket, places, known, admit)
             if room is None:
-                room = self.open(name)
-            if room is None:
-                self._no_room(ticket, places)
-            elif room.direct:
-                spent += len(places)
-                if len(places) <= turn:
-                    step(room, ticket, places)
-                else:
-                    await self._hand_over_long(room, ticket, places)
-                if spent >= turn:
-                    spent = 0
-                    await trio.lowlevel.cancel_shielded_checkpoint()
+                continue
+            if room.direct:
+                self.supervisor.step(room, ticket, places)
             else:
                 room.offer(ticket, places)
-        ticket.release()
+
+    async def hand_over_in_turns(self, ticket: Ticket, known: dict[str, LiveRoom], admit: Admit) -> None:
+        """`hand_over` for a frame of any size, with a turn for others after every `turn_events` events.
+
+        Being cancelled there does not keep the rest of the frame from its rooms.
+        """
+        turn = self.settings.turn_events
+        spent = 0
+        for name, places in by_room(ticket.events).items():
+            room = self._room_for(name, ticket, places, known, admit)
+            if room is None:
+                continue
+            if not room.direct:
+                room.offer(ticket, places)
+                continue
+            spent += len(places)
+            if len(places) <= turn:
+                self.supervisor.step(room, ticket, places)
+            else:
+                await self._hand_over_long(room, ticket, places)
+            if spent >= turn:
+                spent = 0
+                await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _room_for(
+        self, name: str, ticket: Ticket, places: Sequence[int], known: dict[str, LiveRoom], admit: Admit
+    ) -> LiveRoom | None:
+        """The live room of this name, now among the `known` ones; without it the events at `places` are rejected."""
+        if name not in known and not admit(name):
+            self._reject(ticket, places, "room_limit")
+            return None
+        room = self.open(name)
+        if room is None:
+            self._reject(ticket, places, "overload" if self._nursery is None else "room_limit")
+            return None
+        known[name] = room  # another one than before, if it was put away and came back
+        return room
 
     async def _hand_over_long(self, room: LiveRoom, ticket: Ticket, places: list[int]) -> None:
         """More than a turn's events for one idle room: a turn at once, the rest in its mailbox where that has the room.
@@ -358,8 +389,7 @@ class Rooms:
     def _expire(self, room: LiveRoom) -> None:
         self.supervisor.run(room, partial(room.expire_due, self.settings.turn_events))
 
-    def _no_room(self, ticket: Ticket, places: Sequence[int]) -> None:
-        code: RejectCode = "overload" if self._nursery is None else "room_limit"
+    def _reject(self, ticket: Ticket, places: Sequence[int], code: RejectCode) -> None:
         self.counters.rejected[code] += len(places)
         for place in places:
             ticket.reject(place, code)

@@ -102,7 +102,7 @@ class Session:
     """One edge's frames. Bounded: it remembers the answers to the last `max_unacked` frames, gated ones apart.
 
     `begins` is the first `seq` it accepts; None accepts any, for an edge that may have been here before its memory
-    was lost.
+    was lost. `turn_began` is the arrival of the read that is being dealt with; whoever sets it calls `turn_over`.
     """
 
     def __init__(
@@ -127,9 +127,12 @@ class Session:
         self._max_unacked = max_unacked
         self._counters = counters
         self._now = now
+        self.turn_began: float | None = None
+        self._decided = self._acked = 0
         self._pending: dict[int, bytes | None] = {}
         self._ahead: set[int] = set()
-        self._answers: OrderedDict[int, _Answer] = OrderedDict()
+        # By the remainder of `seq`, so that the answer to one frame takes the place of the one `max_unacked` before it.
+        self._answers: dict[int, tuple[int, bytes]] = {}
         self._gated: OrderedDict[int, _Answer] = OrderedDict()
 
     @property
@@ -171,19 +174,23 @@ class Session:
         if seq in self._pending:
             self._say(self._pending[seq])
             return
-        answer = self._gated.get(seq) or self._answers.get(seq)
-        if answer is None:
-            # Longer ago than is remembered: it was decided, and that is all there is to say.
-            self._say(encode_ack(seq, frame.accepted, frame.rejected))
-            return
-        for message in answer:
+        for message in self._gated.get(seq) or self._plain_answer(frame):
             self._say(message)
+
+    def _plain_answer(self, frame: Events) -> _Answer:
+        settled, ack = self._answers.get(frame.seq % self._max_unacked, (0, b""))
+        if settled == frame.seq:
+            return None, ack
+        # Longer ago than is remembered: it was decided, and that is all there is to say.
+        return None, encode_ack(frame.seq, frame.accepted, frame.rejected)
 
     def decided(self, ticket: Ticket) -> None:
         """Every event is decided: verdicts go now, the ack when the journal has what the frame caused."""
         frame = ticket.frame
-        took_s = self._now() - ticket.arrival
-        self._counters.decide_seconds.observe(took_s)
+        if ticket.arrival == self.turn_began:
+            self._decided += 1
+        else:
+            self._counters.decide_seconds.observe(self._now() - ticket.arrival)
         if ticket.verdicts is not None:
             verdicts = encode_verdicts(frame.seq, ticket.verdicts)
             self._pending[frame.seq] = verdicts
@@ -191,35 +198,50 @@ class Session:
         if self._bus.failed is not None:
             return
         if ticket.position <= self._bus.durable:
-            self._acknowledge(ticket, took_s)
+            self._acknowledge(ticket)
         else:
-            self._bus.when_durable(ticket.position, partial(self._durable, ticket))
+            self._bus.when_durable(ticket.position, partial(self._acknowledge, ticket))
 
-    def _durable(self, ticket: Ticket) -> None:
-        self._acknowledge(ticket, self._now() - ticket.arrival)
+    def turn_over(self) -> None:
+        """What one read brought is dealt with: the frames that needed no waiting are counted, all as taking that long.
 
-    def _acknowledge(self, ticket: Ticket, took_s: float) -> None:
+        A look at the clock for each would cost more than its ack, and their acks leave together anyway.
+        """
+        began, self.turn_began = self.turn_began, None
+        if began is not None and (self._decided or self._acked):
+            took_s = self._now() - began
+            self._counters.decide_seconds.observe(took_s, self._decided)
+            self._counters.ack_seconds.observe(took_s, self._acked)
+            self._decided = self._acked = 0
+
+    def _acknowledge(self, ticket: Ticket) -> None:
         seq = ticket.frame.seq
         ack = encode_ack(seq, ticket.accepted, ticket.rejections())
         self._counters.acks += 1
-        self._counters.ack_seconds.observe(took_s)
+        if ticket.arrival == self.turn_began:
+            self._acked += 1
+        else:
+            self._counters.ack_seconds.observe(self._now() - ticket.arrival)
         self._settle(seq, self._pending.pop(seq), ack)
         if self.link is not None:
             self.link.say(ack)
             self.link.settled()
 
     def _settle(self, seq: int, verdicts: bytes | None, ack: bytes) -> None:
-        answers = self._answers if verdicts is None else self._gated
-        answers[seq] = (verdicts, ack)
-        if len(answers) > self._max_unacked:
-            answers.popitem(last=False)
+        if verdicts is None:
+            self._answers[seq % self._max_unacked] = (seq, ack)
+        else:
+            self._gated[seq] = (verdicts, ack)
+            if len(self._gated) > self._max_unacked:
+                self._gated.popitem(last=False)
         if seq != self.resume_after + 1:
             self._ahead.add(seq)
             return
         self.resume_after = seq
-        while self._ahead and self.resume_after + 1 in self._ahead:
-            self.resume_after += 1
-            self._ahead.discard(self.resume_after)
+        if self._ahead:
+            while self.resume_after + 1 in self._ahead:
+                self.resume_after += 1
+                self._ahead.discard(self.resume_after)
 
     def _next(self, seq: int) -> None:
         if self._first is None:

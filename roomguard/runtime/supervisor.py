@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import attrs
 import trio
 
+from roomguard.engine.outcome import ALLOW
 from roomguard.model.events import AnyEvent, Control
 from roomguard.runtime.hub import RoomState
-from roomguard.runtime.room import LiveRoom
+from roomguard.runtime.room import NEVER_DUE, LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.tickets import Batch, Ticket
 
@@ -83,12 +84,58 @@ class Supervisor:
             degraded=self.degraded,
         )
 
+    def decide(self, ticket: Ticket, rooms: Mapping[str, LiveRoom]) -> dict[str, list[int]]:
+        """Decide what of a frame can be decided here and now; the places left over, by room and in order.
+
+        The hot path of the whole guard, one event after the other without a call but the guard's own: some 128 events
+        of a frame are for 74 rooms, so that sorting them first and a step a room cost twice as much as this. Left over
+        are events for rooms that are not `direct` or not in `rooms`, and those behind one that made its room crash.
+        """
+        events, arrival = ticket.events, ticket.arrival
+        left: dict[str, list[int]] = {}
+        place, end = 0, len(events)
+        while place < end:
+            room = None
+            try:
+                for place in range(place, end):  # noqa: B020 - goes on behind the event that raised
+                    event = events[place]
+                    room = rooms.get(event.room)
+                    if room is None or not room.direct:
+                        left.setdefault(event.room, []).append(place)
+                        continue
+                    guard = room.guard
+                    if guard.deadline != NEVER_DUE:  # type: ignore[union-attr]
+                        room.step(ticket, (place,))
+                        continue
+                    now = event.ts
+                    if now > room.time:
+                        room.time = now
+                    else:
+                        event.ts = now = room.time
+                    room.lag = arrival - now
+                    outcome = guard.receive(event, now)  # type: ignore[union-attr]
+                    if outcome is not ALLOW:
+                        room.answer(ticket, place, outcome)
+                    if room.record is not None:
+                        room.record(event)
+                    if guard.deadline != NEVER_DUE:  # type: ignore[union-attr]
+                        room.mind_deadline()
+            except Exception as fault:  # noqa: BLE001 - one room's fault stays in that room
+                assert room is not None  # noqa: S101 - nothing before it is found can raise
+                room.cursor = place
+                self._crashed_at(room, ticket, [place], fault)
+            place += 1
+        return left
+
     def step(self, room: LiveRoom, ticket: Ticket, places: Sequence[int]) -> None:
         """Run a room's step on its behalf; its room must be `direct`."""
         fault = _attempt(room.step_special if ticket.special else room.step, ticket, places)
         if fault is not None:
-            room.item = Batch(ticket, list(places))
-            self._raise_in_task(room, fault)
+            self._crashed_at(room, ticket, list(places), fault)
+
+    def _crashed_at(self, room: LiveRoom, ticket: Ticket, places: list[int], fault: Exception) -> None:
+        room.item = Batch(ticket, places)
+        self._raise_in_task(room, fault)
 
     def run(self, room: LiveRoom, work: Callable[[], None]) -> None:
         """Run any other synchronous piece of a room's work on its behalf."""

@@ -6,6 +6,7 @@ journal; `position` tells its owner which place on the bus has to be durable bef
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, Protocol
 
 from roomguard.model.events import AnyEvent
@@ -148,29 +149,9 @@ class Batch:
             self.ticket.release()
 
 
-def sort_by_room(
-    events: list[AnyEvent], *, offset: float, earliest: float, latest: float
-) -> tuple[dict[str, list[int]], int]:
-    """A frame's places by room, in order, and how many times were clamped.
-
-    On the way each `ts` loses the session's clock `offset` and is held between `earliest` and `latest` (Unix seconds).
-    """
+def by_room(events: Iterable[AnyEvent]) -> dict[str, list[int]]:
+    """The places of a frame's events by room, in order."""
     groups: dict[str, list[int]] = {}
-    clamped = 0
-    if offset:
-        for event in events:
-            event.ts -= offset
     for place, event in enumerate(events):
-        ts = event.ts
-        if ts < earliest:
-            event.ts = earliest
-            clamped += 1
-        elif ts > latest:
-            event.ts = latest
-            clamped += 1
-        group = groups.get(event.room)
-        if group is None:
-            groups[event.room] = [place]
-        else:
-            group.append(place)
-    return groups, clamped
+        groups.setdefault(event.room, []).append(place)
+    return groups

@@ -90,6 +90,12 @@ class Connection(Protocol):
     async def send_many(self, messages: Sequence[bytes | str]) -> None:
         """Sends text messages in order with as few writes as the backend can. Else like `send`."""
 
+    def send_now(self, messages: Sequence[bytes]) -> bool:
+        """Sends text messages without waiting and without another task; False if none of them was taken.
+
+        What the socket does not take at once of those taken goes out behind them, before anything sent later.
+        """
+
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Says close and waits `close_s` for the answer. Idempotent; the reason is cut to 123 bytes."""
 
@@ -148,6 +154,10 @@ class BaseConnection(ABC):
 
     @abstractmethod
     async def send_many(self, messages: Sequence[bytes | str]) -> None:
+        """See `Connection`."""
+
+    @abstractmethod
+    def send_now(self, messages: Sequence[bytes]) -> bool:
         """See `Connection`."""
 
     @abstractmethod

@@ -1,7 +1,8 @@
 """Backend "sansio": the protocol object of `websockets`, read and written by whoever uses the connection.
 
 There is no reader task: `receive` reads once, parses all frames of that read and answers pings in one write. While
-nobody is in `receive`, nothing is read, and TCP holds the peer back.
+nobody is in `receive`, nothing is read, and TCP holds the peer back. Whole text frames go past the library in both
+directions (`textframes`), everything else through it, one frame at a time.
 """
 
 from __future__ import annotations
@@ -10,46 +11,29 @@ import codecs
 import contextlib
 import logging
 from collections.abc import Sequence
-from types import GeneratorType
 
 import trio
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
-from websockets.streams import StreamReader
 from websockets.typing import Subprotocol
 
 from roomguard.runtime.framemeter import SMALL_BYTES, Bucket, Fault
 from roomguard.runtime.handshake import Opening, Refused
 from roomguard.runtime.pipe import Pipe
 from roomguard.runtime.settings_listen import ListenSettings
+from roomguard.runtime.textframes import frame_bytes, take_texts, text_head
 from roomguard.runtime.transport import BaseConnection, ConnectionClosed, cut_reason
 
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
-_SLICE_BYTES = 16_384
-"""Bytes parsed without a look at the bucket: a flood of empty frames stops after some 3,000 of them."""
 _FRAMES_A_TURN = 256
 """Frames parsed before other tasks get a turn."""
 
 # Quiet on its own: at debug level the library logs every frame, texts of viewers included.
 _log = logging.getLogger("roomguard.websocket")
 _log.setLevel(logging.WARNING)
-
-
-_BETWEEN_FRAMES = StreamReader.at_eof.__code__
-
-
-def _inside_frame(protocol: ServerProtocol) -> bool:
-    """Whether the bytes so far end inside a frame, as only the parser's coroutine knows.
-
-    Between two frames it waits in `at_eof`, two coroutines down; inside one, in a reader of `Frame.parse`.
-    """
-    inner: object = protocol.parser
-    for _ in range(2):
-        inner = inner.gi_yieldfrom if isinstance(inner, GeneratorType) else None
-    return isinstance(inner, GeneratorType) and inner.gi_code is not _BETWEEN_FRAMES
 
 
 class _Protocol(ServerProtocol):
@@ -79,6 +63,9 @@ class SansioConnection(BaseConnection):
         self._lock = trio.Lock()
         self._unread = b""
         self._at = 0
+        self._owed = 0
+        """Bytes to come of a frame that the library has the beginning of."""
+        self._cut_header = b""
         self._parts: list[str] | None = None
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self._receiving = False
@@ -131,6 +118,7 @@ class SansioConnection(BaseConnection):
                 await self._answer()
             if messages:
                 self._received += len(messages)
+                self._pipe.saw(len(messages))
                 return messages
 
     async def _read(self) -> None:
@@ -143,7 +131,7 @@ class SansioConnection(BaseConnection):
         if not data:
             self._ended.set()
             raise self._closed()
-        self._unread, self._at = data, 0
+        self._unread, self._at, self._cut_header = self._cut_header + data, 0, b""
 
     async def _answer(self) -> None:
         """Pongs, or the close frame that the parser wants sent; messages read before still count."""
@@ -159,36 +147,57 @@ class SansioConnection(BaseConnection):
         frames = 0
         self._finished_one = False
         while self._at < len(self._unread) and frames < _FRAMES_A_TURN:
-            whole = self._at == 0 and len(self._unread) <= _SLICE_BYTES
-            protocol.receive_data(self._unread if whole else self._unread[self._at : self._at + _SLICE_BYTES])
-            self._at += _SLICE_BYTES
-            events = protocol.events_received()
-            frames += len(events)
-            for frame in events:
-                if frame.opcode is Opcode.TEXT and frame.fin and self._parts is None:  # type: ignore[union-attr]
-                    self._whole(frame, messages)  # type: ignore[arg-type]
-                else:
-                    self._part(frame, messages)  # type: ignore[arg-type]
-            if protocol.eof_sent:  # closed by either side: nothing after it counts
-                self._unread = b""
-                break
-        self._note_unfinished(protocol.current_size is not None or _inside_frame(protocol), self._finished_one)
+            if not self._owed:
+                frames += self._take_texts(_FRAMES_A_TURN - frames, messages)
+            if not protocol.eof_sent:
+                frames += self._ask_library(messages)
+            if protocol.eof_sent or self._failed():  # closed by either side: nothing after it counts
+                self._unread, self._cut_header = b"", b""
+        pending = protocol.current_size is not None or self._owed > 0 or bool(self._cut_header)
+        self._note_unfinished(pending, self._finished_one)
         return messages
 
-    def _whole(self, frame: Frame, messages: list[str]) -> None:
-        if self._failed():
-            return
-        self._finished_one = True
+    def _take_texts(self, most: int, messages: list[str]) -> int:
+        """The whole texts that come next, without the library's help; how many."""
+        if self._protocol.current_size is not None:
+            return 0  # inside a fragmented message: a text here is an error, and the library says which
+        payloads: list[bytes] = []
+        self._at = take_texts(self._unread, self._at, most, self._settings.max_frame_bytes, payloads)
         try:
-            messages.append(str(frame.data, "utf-8"))
+            for payload in payloads:
+                messages.append(str(payload, "utf-8"))  # noqa: PERF401 - those before a bad one count
         except UnicodeDecodeError:
             self._refuse(Fault(1007, "invalid UTF-8"))
+        if payloads:
+            self._finished_one = True
+        return len(payloads)
+
+    def _ask_library(self, messages: list[str]) -> int:
+        """Gives the library the one frame that comes next, or as much of it as there is; how many came out of it."""
+        unread, at = self._unread, self._at
+        size = self._owed or frame_bytes(unread, at)
+        if size is None:
+            self._cut_header, self._at = unread[at:], len(unread)
+            return 0
+        piece = unread[at : at + size]
+        self._at += len(piece)
+        self._owed = size - len(piece)
+        if not piece:
+            return 0
+        self._protocol.receive_data(piece)
+        events = self._protocol.events_received()
+        for frame in events:
+            self._part(frame, messages)  # type: ignore[arg-type]
+        return len(events)
 
     def _part(self, frame: Frame, messages: list[str]) -> None:
-        """A fragment or a control frame. Control frames are answered by the protocol; here they only cost."""
+        """A frame the library read. Control frames are answered by the protocol; here they only cost."""
         if self._failed():
             return
         opcode = frame.opcode
+        if opcode is Opcode.TEXT and frame.fin:  # it was cut by the end of a read
+            self._fragment(frame, messages)
+            return
         self._bucket.refill(trio.current_time())
         if opcode is Opcode.BINARY:
             self._refuse(Fault(1003, "text frames only"))
@@ -224,14 +233,35 @@ class SansioConnection(BaseConnection):
         protocol = self._protocol
         if self._pipe.aborted or (protocol.state is not OPEN and not self._last_words):
             raise self._closed()
-        texts = [message.encode() if isinstance(message, str) else message for message in messages]
+        frames: list[bytes] = []
+        for message in messages:
+            text = message.encode() if isinstance(message, str) else message
+            frames += (text_head(len(text)), text)
         if self._last_words:
-            await self._flush([Frame(Opcode.TEXT, text).serialize(mask=False) for text in texts])
+            await self._flush(frames)
         else:
-            for text in texts:
-                protocol.send_text(text)
+            protocol.writes += frames
             await self._flush()
         self._sent += len(messages)
+
+    def send_now(self, messages: Sequence[bytes]) -> bool:
+        """See `Connection`."""
+        protocol = self._protocol
+        if protocol.state is not OPEN or protocol.writes or self._lock.locked() or self._last_words:
+            return False
+        data = b"".join([part for text in messages for part in (text_head(len(text)), text)])
+        sent = self._pipe.send_now(data)
+        if sent < len(data):
+            if not sent:
+                return False
+            protocol.writes.append(data[sent:])
+            self._nursery.start_soon(self._send_rest)
+        self._sent += len(messages)
+        return True
+
+    async def _send_rest(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            await self._flush()
 
     async def _flush(self, before_last_words: Sequence[bytes] = ()) -> None:
         """Writes all that the protocol has to say. Raises ConnectionClosed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import trio
 import trio_websocket
@@ -14,6 +14,7 @@ from roomguard.runtime.framemeter import Fault, FrameMeter
 from roomguard.runtime.handshake import Opening
 from roomguard.runtime.pipe import Pipe
 from roomguard.runtime.settings_listen import ListenSettings
+from roomguard.runtime.textframes import text_head
 from roomguard.runtime.transport import BaseConnection, as_text, cut_reason
 
 _CLOSE_BYTE = 0x88
@@ -64,25 +65,34 @@ class TrioWebsocketConnection(BaseConnection):
         return messages
 
     async def send_many(self, messages: Sequence[bytes | str]) -> None:
-        """See `Connection`. Frames are gathered below the library and written at once."""
-        if self._failed():
-            raise self._over()
-        metered = self._metered
+        """See `Connection`. Past the library, which has a task switch and a copy or two for each message."""
+        self._check_open()
+        frames: list[bytes] = []
+        for message in messages:
+            text = message.encode() if isinstance(message, str) else message
+            frames += (text_head(len(text)), text)
         try:
-            if len(messages) == 1:
-                await self._ws.send_message(as_text(messages[0]))
-            else:
-                with metered.gathering():
-                    for message in messages:
-                        await self._ws.send_message(as_text(message))
-                await metered.flush()
-        except trio_websocket.ConnectionClosed as closed:
-            with contextlib.suppress(*_GONE):
-                await metered.flush()  # those before the close went out are whole, and maybe its own close frame
-            raise self._ended(closed) from None
+            await self._metered.send_all(b"".join(frames))
         except _GONE:
+            self._check_open()
             raise self._over() from None
         self._sent += len(messages)
+
+    def send_now(self, messages: Sequence[bytes]) -> bool:
+        """See `Connection`."""
+        data = b"".join([part for text in messages for part in (text_head(len(text)), text)])
+        if self._failed() or self._ws.closed is not None or not self._metered.send_now(data):
+            return False
+        self._sent += len(messages)
+        return True
+
+    def _check_open(self) -> None:
+        """Raises ConnectionClosed where no message may be sent any more."""
+        if self._failed():
+            raise self._over()
+        closed = self._ws.closed
+        if closed is not None:
+            raise self._over(closed.code, closed.reason or "")
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """See `Connection`."""
@@ -113,7 +123,7 @@ class TrioWebsocketConnection(BaseConnection):
 
 
 class _MeteredPipe(trio.abc.Stream):
-    """What trio-websocket takes for its stream: meters what comes in, gathers what goes out."""
+    """What trio-websocket takes for its stream: meters what comes in; texts of ours go out past the library."""
 
     def __init__(self, pipe: Pipe, owner: TrioWebsocketConnection, head: bytes, settings: ListenSettings) -> None:
         self._pipe = pipe
@@ -127,8 +137,8 @@ class _MeteredPipe(trio.abc.Stream):
         self.ws: trio_websocket.WebSocketConnection | None = None
         self._said_close = False
         self._lock = trio.Lock()
-        self._gathered: list[bytes] = []
-        self._gatherers = 0
+        self._rest = b""
+        """What `send_now` began to write."""
         self.accepted = trio.Event()
         self.ended = trio.Event()
 
@@ -183,19 +193,13 @@ class _MeteredPipe(trio.abc.Stream):
         payload = fault.code.to_bytes(2, "big") + cut_reason(fault.reason).encode()
         with contextlib.suppress(*_GONE):
             async with self._lock:
-                await self._pipe.send_all(bytes((_CLOSE_BYTE, len(payload))) + payload)
+                rest, self._rest = self._rest, b""
+                await self._pipe.send_all(rest + bytes((_CLOSE_BYTE, len(payload))) + payload)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Writes, or keeps until `flush` while somebody gathers."""
-        if data[0] == _CLOSE_BYTE:
+        """Writes all, behind what `send_now` could not."""
+        if data and data[0] == _CLOSE_BYTE:
             self._said_close = True
-        if self._gatherers:
-            self._gathered.append(bytes(data))
-            await trio.lowlevel.checkpoint()
-            return
-        await self._write(data)
-
-    async def _write(self, data: bytes | bytearray | memoryview) -> None:
         # No checkpoint while the lock is free: an answer must not fall behind the close frame for what came after it.
         try:
             self._lock.acquire_nowait()
@@ -204,29 +208,26 @@ class _MeteredPipe(trio.abc.Stream):
         try:
             if self._owner._failed():  # noqa: SLF001 - after our close frame nothing may follow
                 raise trio.ClosedResourceError
-            await self._pipe.send_all(data)
+            rest, self._rest = self._rest, b""
+            await self._pipe.send_all(rest + data)
         finally:
             self._lock.release()
 
-    @contextlib.contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Inside, writes are kept, the library's own too; whoever leaves calls `flush`."""
-        self._gatherers += 1
-        try:
-            yield
-        except trio_websocket.ConnectionClosed:
-            raise  # the library refused a whole frame: nothing is torn
-        except BaseException:
-            self._pipe.abort()
-            raise
-        finally:
-            self._gatherers -= 1
+    def send_now(self, data: bytes) -> bool:
+        """Writes what goes without waiting, and the rest soon; False if nothing went."""
+        if self._lock.locked() or self._rest:
+            return False
+        sent = self._pipe.send_now(data)
+        if sent < len(data):
+            if not sent:
+                return False
+            self._rest = data[sent:]
+            self._owner._nursery.start_soon(self._send_rest)  # noqa: SLF001
+        return True
 
-    async def flush(self) -> None:
-        """Writes what was gathered, in order."""
-        data, self._gathered = b"".join(self._gathered), []
-        if data:
-            await self._write(data)
+    async def _send_rest(self) -> None:
+        with contextlib.suppress(*_GONE):
+            await self.send_all(b"")
 
     async def wait_send_all_might_not_block(self) -> None:
         """Part of trio's interface."""
@@ -235,8 +236,6 @@ class _MeteredPipe(trio.abc.Stream):
     async def aclose(self) -> None:
         """Closes the pipe. For a frame it cannot parse the library closes without a word: then we say the code."""
         try:
-            with contextlib.suppress(*_GONE):
-                await self.flush()
             await self._say_code()
         finally:
             self.ended.set()

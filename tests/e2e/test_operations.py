@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
@@ -18,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.e2e.edges import Consumer, Edge, Record, run, until
-from tests.e2e.guards import Guard, roomguard, wait_for
+from tests.e2e.guards import Guard, replayed, roomguard, wait_for
 from tests.e2e.sockets import opened, raw, request
 
 CONFIG = """
@@ -276,6 +277,72 @@ def test_undo(guard: Guard) -> None:
 
     with guard:
         run(story)
+
+
+@pytest.mark.slow
+def test_override(guard: Guard) -> None:
+    """One room is judged otherwise for a while and no other is; it ends by itself or when told, and is recorded."""
+    guard.record = guard.folder / "day.jsonl"
+
+    def override(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return roomguard("override", *arguments, "--admin", guard.admin)
+
+    async def caught(edge: Edge, room: str) -> bool:
+        """Whether a marked message of eleven letters is deleted there."""
+        ident = f"m{time.time_ns()}"
+        await edge.send([chat(ident, room, "a markedword")])
+        await edge.all_acked()
+        await edge.send([chat(f"{ident}-", room, "hello")])  # what the first one led to was sent before this is acked
+        await edge.all_acked()
+        await asyncio.sleep(0.1)
+        return any(ident in action.get("events", ()) for action in edge.actions.values())
+
+    async def story() -> None:
+        async with Edge(guard.url, "e") as edge:
+            assert await caught(edge, "r")
+            done = await asyncio.to_thread(override, "r", "--set", "short_text=50", "--rule", "silenced=shadow")
+            assert (done.returncode, done.stdout, done.stderr) == (0, "r: set for 3600 s\n", "")
+            assert (await caught(edge, "r"), await caught(edge, "other")) == (False, True)
+            (shown,) = (await asyncio.to_thread(guard.status))["unusual"]["rooms"]
+            assert (shown["room"], shown["mode"], shown["strategy"]) == ("r", "calm", "default+override")
+            assert shown["overrides"][0]["settings"] == {"short_text": 50, "silenced": "shadow"}
+            lines = (await asyncio.to_thread(roomguard, "status", "--admin", guard.admin)).stdout
+            assert "room r: calm; short_text=50, silenced=shadow for 3," in lines
+
+            await asyncio.to_thread(override, "r", "--end")
+            assert await caught(edge, "r")
+            await asyncio.to_thread(override, "r", "--rule", "marked=off", "--ttl", "1")
+            assert not await caught(edge, "r")
+            await asyncio.to_thread(guard.until, lambda found: found["unusual"]["count"] == 0)
+            assert await caught(edge, "r")
+
+            done = await asyncio.to_thread(override, "later", "--mode", "raid", "--ttl", "10m")
+            assert (done.returncode, done.stdout) == (0, "later: set for 600 s\n")
+            assert "later was not live here" in done.stderr
+            (shown,) = (await asyncio.to_thread(guard.status))["unusual"]["rooms"]
+            assert (shown["room"], shown["mode"]) == ("later", "raid")
+
+            wrong = ("r", "--set", "shrot_text=9", "--rule", "markd=off", "--mode", "riad", "--strategy", "x")
+            done = await asyncio.to_thread(override, *wrong)
+            assert done.returncode == 1
+            for problem in (
+                "thresholds.shrot_text: no threshold is named 'shrot_text' (did you mean 'short_text'?)",
+                "rules.markd: no rule is named 'markd' (did you mean 'marked'?)",
+                "mode: 'riad' is none of calm, elevated, raid (did you mean 'raid'?)",
+                "strategy: no strategy is named 'x'",
+            ):
+                assert problem in done.stderr
+            assert await caught(edge, "r")
+        assert "room 'r': an operator sets {'short_text': 50.0, 'silenced': 'shadow'} for 3600 s" in guard.log()
+
+    with guard:
+        run(story)
+        assert guard.end() == 0
+    day = guard.folder / "day.jsonl"
+    assert day.read_text().count('"override"') == 4
+    assert Counter({"r": 4, "other": 1}) == Counter(
+        {room: len(made) for room, made in replayed(day, guard.config).items()}
+    )
 
 
 @pytest.mark.slow

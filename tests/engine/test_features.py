@@ -22,6 +22,7 @@ from roomguard.engine.settings import (
     FeatureSettings,
     StrategySettings,
 )
+from roomguard.engine.sketch import MOST
 from roomguard.engine.text.facts import Facts
 from roomguard.model.actions import EvidenceValue
 from roomguard.model.events import Chat, Gift, Like, Report, UserEvent
@@ -357,7 +358,8 @@ POINTLESS: list[tuple[dict[str, Any], float]] = [
     ({"kind": "count", "key": "user_text"}, MOST_COPIES),
     ({"kind": "count", "key": "room"}, 4096),
     ({"kind": "count", "key": "text"}, 4096),
-    ({"kind": "distinct", "key": "room"}, 256),
+    ({"kind": "distinct", "key": "room"}, MOST),
+    ({"kind": "distinct", "key": "near"}, MOST),
     ({"kind": "rate", "key": "room"}, 4096 / 60),
 ]
 
@@ -370,7 +372,7 @@ def test_a_comparison_beyond_a_cap_is_refused(settings_: dict[str, Any], reach: 
     program(rule("r", "f > 10 * 1000"), features=features)
     for when in (f"f > {reach}", f"{reach + 1} <= f", "f >= most"):
         with pytest.raises(RuleErrors, match=r"rules0.when: f is counted up to [\d.]+ only") as caught:
-            program(rule("r", when), features=features, thresholds={"most": 10_000})
+            program(rule("r", when), features=features, thresholds={"most": 100_000})
         assert 1 == len(caught.value.problems)
 
 

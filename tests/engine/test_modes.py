@@ -245,6 +245,33 @@ def test_an_operator_holds_a_mode() -> None:
     assert "calm" == scene.guard.stance.mode
 
 
+def test_an_operator_keeps_a_room_calm() -> None:
+    """While `calm` is held nothing steps up; when it ends, the next hits do."""
+    scene = room(rule("alarm", 'text == "fire"', "warn", raises="raid"))
+    scene.control("override", 0, settings={"room_mode": "calm"}, ttl_s=60.0)
+    raid(scene, 20, at=1)
+    scene.chat("zoe", "fire", at=10)
+    assert "calm" == scene.guard.stance.mode
+    restored = RoomGuard.restore("r1", scene.guard.program, scene.guard.snapshot())
+    assert restored.stance.held_calm()
+    scene.expire(60)
+    scene.chat("zed", "fire", at=61)
+    assert "raid" == scene.guard.stance.mode
+
+
+@pytest.mark.parametrize(("at", "after"), [(20, "raid"), (70, "elevated")])
+def test_letting_go_of_a_mode(at: float, after: str) -> None:
+    """Ending all overrides leaves a mode to itself: it stays for its dwell, and goes at once if that is over."""
+    scene = room(modes=RESTRICTING)
+    scene.control("override", 0, settings={"room_mode": "raid"}, ttl_s=3_600.0)
+    scene.control("override", at, settings={})
+
+    assert after == scene.guard.stance.mode
+    scene.expire(400)
+    assert ("calm", ["restrict", "lift"]) == (scene.guard.stance.mode, scene.kinds())
+    assert None is scene.guard.next_deadline()
+
+
 def test_a_raid_outlives_a_restore_and_batching() -> None:
     """A restored room, a crashed one and one that is asked for its deadlines all the time go the same way."""
     one, other = room(modes=RESTRICTING), room(modes=RESTRICTING)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roomguard.engine.overrides import MAX_OVERRIDE_S, MAX_OVERRIDES
+from roomguard.engine.overrides import MAX_OVERRIDE_S, MAX_OVERRIDES, Wish, problems_of
 from roomguard.engine.program import HEADROOM, RuleErrors
 from roomguard.engine.room import RoomGuard
 from roomguard.engine.rules.language import RuleError
@@ -239,3 +239,95 @@ def test_an_override_outlives_what_a_room_outlives() -> None:
     assert START + 101 == scene.guard.next_deadline()
     scene.expire(101)
     assert "default" == scene.guard.strategy.name
+
+
+WRONG = [
+    ({}, "nothing is set"),
+    ({"thresholds": {"mots": 8}}, "thresholds.mots: no threshold is named 'mots' (did you mean 'most'?)"),
+    ({"thresholds": {"counted": 3}}, "thresholds.counted: a feature counts by it"),
+    (
+        {"thresholds": {"most": HEADROOM * 5.0 + 2}},
+        "thresholds.most: rule 'flood' asks chats for it, which is kept up to",
+    ),
+    ({"thresholds": {"most": float("nan")}}, "thresholds.most: must be a number"),
+    ({"thresholds": {"most": 2.0**60}}, "thresholds.most: must be a number"),
+    ({"rules": {"floood": "off"}}, "rules.floood: no rule is named 'floood' (did you mean 'flood'?)"),
+    (
+        {"rules": {"flood": "enfroce"}},
+        "rules.flood: 'enfroce' is none of off, shadow, enforce (did you mean 'enforce'?)",
+    ),
+    ({"rules": {"idle": "enforce"}}, "rules.idle: it is off in the configuration"),
+    ({"strategy": "kid"}, "strategy: no strategy is named 'kid' (did you mean 'kids'?)"),
+    ({"mode": "riad"}, "mode: 'riad' is none of calm, elevated, raid (did you mean 'raid'?)"),
+    ({"mode": "raid", "ttl_s": 0.0}, "ttl_s: must be more than 0"),
+    ({"mode": "raid", "ttl_s": float("nan")}, "ttl_s: must be more than 0"),
+    ({"mode": "raid", "ttl_s": MAX_OVERRIDE_S + 1}, "ttl_s: must be more than 0 and at most 86400 seconds"),
+]
+
+
+@pytest.mark.parametrize(("wish", "problem"), WRONG)
+def test_what_is_wrong_with_a_wish_is_said(wish: dict[str, Any], problem: str) -> None:
+    """Each problem names its field and the nearest right name."""
+    (found,) = problems_of(Wish(**wish), PROGRAM)
+
+    assert found.startswith(problem)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """Nothing is tried one by one."""
+    wish = Wish(thresholds={"mots": 1, "most": 6}, rules={"a": "b"}, strategy="c", mode="d", ttl_s=-1)
+
+    assert ["ttl_s", "mode", "strategy", "thresholds.mots", "rules.a", "rules.a"] == [
+        problem.partition(":")[0] for problem in problems_of(wish, PROGRAM)
+    ]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"thresholds": {"most": 8.0, "most_chars": 0.0}},
+        {"rules": {"flood": "off", "long": "shadow"}},
+        {"strategy": "unnamed", "mode": "elevated", "ttl_s": MAX_OVERRIDE_S},
+        {"mode": "calm", "ttl_s": 0.5},
+    ],
+)
+def test_a_wish_without_problems_is_applied_whole(wish: dict[str, Any]) -> None:
+    """What is let through is never passed over by the room."""
+    asked = Wish(**wish)
+    assert [] == problems_of(asked, PROGRAM)
+    scene = Scene(PROGRAM)
+    scene.control("override", 0, settings=asked.settings(), ttl_s=asked.ttl_s)
+
+    assert (1, 0) == (scene.guard.tally.overrides["taken"], scene.guard.tally.overrides["ignored"])
+
+
+def test_what_was_switched_off_can_be_switched_on() -> None:
+    """Whether a rule can be enforced depends on the configuration, not on overrides that stand already."""
+    scene = Scene(PROGRAM)
+    scene.control("override", 0, settings={"flood": "off"}, ttl_s=60.0)
+    wish = Wish(rules={"flood": "enforce"})
+    assert [] == problems_of(wish, PROGRAM, scene.guard.stance.usual(scene.guard))
+    scene.control("override", 1, settings=wish.settings(), ttl_s=60.0)
+
+    assert (5, 0) == (flood(scene, "ann", 2), scene.guard.tally.overrides["ignored"])
+
+
+def test_a_rule_that_is_off_in_one_strategy() -> None:
+    """It can be switched on where it is on somewhere and the room's strategy is not known, not where it is."""
+    off = {"calmer": StrategySettings(modes={"long": "off"})}
+    judging = program(rule("long", "length > 5", "delete"), strategies=off)
+    wish = Wish(rules={"long": "enforce"})
+
+    assert [] == problems_of(wish, judging)
+    assert [] == problems_of(wish, judging, judging.strategies["default"])
+    assert 1 == len(problems_of(wish, judging, judging.strategies["calmer"]))
+    assert 1 == len(problems_of(Wish(rules={"long": "enforce"}, strategy="calmer"), judging))
+
+
+def test_a_forced_strategy_cannot_be_left() -> None:
+    """Where one strategy is forced on all rooms a wish for another is refused, not forgotten."""
+    forced = program(rule("long", "length > 5"), strategies=STRATEGIES, thresholds={"most": 1}, force_strategy="kids")
+
+    assert ["strategy: 'kids' is forced on all rooms (engine.force_strategy)"] == problems_of(
+        Wish(strategy="tiny"), forced
+    )

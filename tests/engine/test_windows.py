@@ -142,9 +142,11 @@ def test_a_smaller_cap_holds_at_once() -> None:
         for second, value in enumerate(values):
             large.hit(float(second), value)
         small.load(msgspec.json.decode(msgspec.json.encode(large.dump())))
-        assert 2 == small.value(2.0)
+        counted = 3 if factory is Distinct else 2
+        assert counted == small.value(2.0)
         small.hit(3.0, values[0])
-        assert 2 == small.value(3.0)
+        assert counted == small.value(3.0)
+        assert 2 == len(small.seen if factory in (Distinct, Members) else small.dump())
 
 
 def test_distinct_forgets_who_was_unseen_longest() -> None:
@@ -152,7 +154,37 @@ def test_distinct_forgets_who_was_unseen_longest() -> None:
     window = Distinct(WINDOW, 2)
     for second, value in enumerate("abac"):
         window.hit(float(second), value)
-    assert [["a", 2.0], ["c", 3.0]] == window.dump()
+    assert {"a": 2.0, "c": 3.0} == window.seen
+    assert (3, 1.0) == (window.value(3.0), window.forgotten)
+
+
+@pytest.mark.parametrize("cap", [1, 2, 3])
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_distinct_count_beyond_its_cap(cap: int, data: st.DataObject) -> None:
+    """It is exact where no more than `cap` values are in the window, whatever was there before, else more."""
+    history = data.draw(histories(st.sampled_from("abcdefgh")))
+    window = Distinct(WINDOW, cap)
+    for index, (now, value) in enumerate(history, start=1):
+        window.hit(now, value)
+        counted, true = window.value(now), distinct_users(inside(history[:index], now))
+        assert counted == true if true <= cap else counted > cap
+        assert window.most() >= counted
+        assert len(window.seen) <= cap
+    assert 0 == window.value(history[-1][0] + WINDOW)
+
+
+def test_a_sketch_comes_and_goes() -> None:
+    """It is made when a value in the window is forgotten, and leaves a window after the count has been exact again."""
+    window = Distinct(WINDOW, 3)
+    for second in range(3):
+        window.hit(float(second), f"u{second}")
+    assert (3, None) == (window.value(2.0), window.sketch)
+    window.hit(3.0, "u3")
+    assert window.sketch is not None
+    assert [4, 3, 3, 2] == [window.value(at) for at in (9.75, 10.0, 10.75, 11.5)]
+    assert window.sketch is not None
+    assert (0, None) == (window.value(20.0), window.sketch)
 
 
 def test_a_cluster_is_acted_on_once() -> None:

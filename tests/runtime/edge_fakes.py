@@ -86,6 +86,13 @@ class MemoryConnection:
         self.writes += 1
         self.said.extend(decode(message) for message in messages)
 
+    def send_now(self, messages: Sequence[bytes]) -> bool:
+        if self.stuck or self.closed or self.aborted:
+            return False
+        self.writes += 1
+        self.said.extend(decode(message) for message in messages)
+        return True
+
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         await trio.lowlevel.checkpoint()
         self.closed = self.closed or (code, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ from roomguard.errors import JournalFailed
 from roomguard.model.actions import Action
 from roomguard.model.events import AnyEvent, Chat, Control, Event, Like, Moderation, Report, RoomClose, RoomOpen
 from roomguard.runtime.hub import RoomPorts
+from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.rooms import Rooms
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.tickets import Ticket
@@ -50,7 +52,7 @@ class ObedientGuard:
         self.now = float("-inf")
         self.seen: list[str] = []
         self.muted: dict[str, Action] = {}
-        self.deadline: float | None = None
+        self.deadline = inf
         self.on_deadline: Callable[[float], Outcome] = lambda at: Outcome(actions=(action(f"timed-{at}", self.room),))
 
     def receive(self, event: AnyEvent, now: float) -> Outcome:
@@ -85,13 +87,13 @@ class ObedientGuard:
         return ALLOW
 
     def expire(self, now: float) -> Outcome:
-        if self.deadline is None or self.deadline > now:
+        if self.deadline > now:
             return ALLOW
-        at, self.deadline, self.now = self.deadline, None, now
+        at, self.deadline, self.now = self.deadline, inf, now
         return self.on_deadline(at)
 
     def next_deadline(self) -> float | None:
-        return self.deadline
+        return None if self.deadline == inf else self.deadline
 
     def in_force(self) -> list[Action]:
         return list(self.muted.values())
@@ -184,6 +186,15 @@ class Answer:
         self.tickets.append(ticket)
 
 
+async def hand_over(rooms: Rooms, ticket: Ticket, known: dict[str, LiveRoom]) -> None:
+    """Hand a frame over as an edge's connection does that has these rooms and may have any other."""
+    if len(ticket.events) > rooms.settings.turn_events:
+        await rooms.hand_over_in_turns(ticket, known, lambda _: True)
+    else:
+        rooms.hand_over(ticket, known, lambda _: True)
+    ticket.release()
+
+
 @attrs.define
 class House:
     """A registry with its surroundings."""
@@ -195,6 +206,8 @@ class House:
     told: list[tuple[str, Any]]
     guards: dict[str, list[ObedientGuard]]
     answers: Answer = attrs.field(factory=Answer)
+    known: dict[str, LiveRoom] = attrs.field(factory=dict)
+    """The rooms of whoever sends."""
     seq: int = 0
 
     def guard(self, room: str = "r1") -> ObedientGuard:
@@ -206,10 +219,7 @@ class House:
         frame = Events(self.seq, gate, len(events), list(events), range(len(events)))  # type: ignore[arg-type]
         ticket = Ticket(self.answers, frame, clock(), self.rooms.settings.fail_mode)
         ticket.special = any(isinstance(event, (RoomClose, RoomOpen, Moderation)) for event in events)
-        groups: dict[str, list[int]] = {}
-        for place, event in enumerate(events):
-            groups.setdefault(event.room, []).append(place)
-        await self.rooms.hand_over(ticket, groups)
+        await hand_over(self.rooms, ticket, self.known)
         return ticket
 
     def types(self) -> list[str]:

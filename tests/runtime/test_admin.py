@@ -12,7 +12,8 @@ import trio
 import trio.testing
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 
-from roomguard.errors import ConfigError, ConfigProblem, RemoteError
+from roomguard.engine.overrides import Wish
+from roomguard.errors import ConfigError, ConfigProblem, RemoteError, WishError
 from roomguard.runtime.admin import AdminServer, Controls
 from roomguard.runtime.metrics import Histogram, HistogramStatistics, Metrics
 from roomguard.runtime.settings_admin import AdminSettings
@@ -35,6 +36,7 @@ class FakeGuard:
             status=lambda: self.note("status"),
             undo=lambda action: self.note("undo", action),
             undo_rule=lambda rule, since: self.note("undo_rule", rule, since),
+            override=lambda room, wish: self.note("override", room, wish),
             pause=lambda: self.note("pause"),
             resume=lambda: self.note("resume"),
             reload=lambda: self.note("reload"),
@@ -119,6 +121,17 @@ class TestControl:
             ("/undo", '{"action":"a-1"}', ("undo", "a-1")),
             ("/undo", '{"rule":"flood","since":17.5}', ("undo_rule", "flood", 17.5)),
             ("/undo", '{"rule":"flood","since":0}', ("undo_rule", "flood", 0.0)),
+            (
+                "/override",
+                '{"room":"r","thresholds":{"a":1},"rules":{"b":"off"},"strategy":"c","mode":"raid","ttl_s":9}',
+                (
+                    "override",
+                    "r",
+                    Wish(thresholds={"a": 1.0}, rules={"b": "off"}, strategy="c", mode="raid", ttl_s=9.0),
+                ),
+            ),
+            ("/override", '{"room":"r","mode":"calm"}', ("override", "r", Wish(mode="calm"))),
+            ("/override", '{"room":"r","end":true}', ("override", "r", None)),
             ("/resume", "{}", ("resume",)),
             ("/reload", "{}", ("reload",)),
         ],
@@ -158,11 +171,34 @@ class TestControl:
         assert (status, answer["error"]["code"], guard.asked) == (400, "bad_request", [])
 
     @pytest.mark.parametrize(
+        "body",
+        [
+            "{}",
+            '{"mode":"raid"}',
+            '{"room":""}',
+            '{"room":"r","treshold":{}}',
+            '{"room":"r","thresholds":{"a":"many"}}',
+            '{"room":"r","thresholds":{"a":NaN}}',
+            '{"room":"r","thresholds":{"a":true}}',
+            '{"room":"r","rules":{"a":1}}',
+            '{"room":"r","mode":"raid","end":true}',
+            '{"room":"r","thresholds":' + json.dumps({f"n{number}": 1 for number in range(65)}) + "}",
+        ],
+    )
+    async def test_bad_override(self, body: str) -> None:
+        """What has no room, unknown fields, values of another type or says two things at once sets nothing."""
+        guard = FakeGuard()
+        status, answer = await ask(server(guard), "/override", JSON, body)
+
+        assert (status, answer["error"]["code"], guard.asked) == (400, "bad_request", [])
+
+    @pytest.mark.parametrize(
         ("fault", "status", "code"),
         [
             (RemoteError("unknown_action", "a-1"), 404, "unknown_action"),
             (RemoteError("whatever"), 400, "whatever"),
             (ConfigError([ConfigProblem("config.toml", 7, "rules", "bad")]), 422, "bad_config"),
+            (WishError("bad_override", ["mode: 'riad' is none"]), 422, "bad_override"),
             (ZeroDivisionError("secret detail"), 500, "internal"),
         ],
     )

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from roomguard.model.events import AnyEvent, Chat
-from roomguard.runtime.clock import AnchoredClock, SessionClock, frame_skew
-from roomguard.runtime.tickets import sort_by_room
+from roomguard.runtime.clock import AnchoredClock, SessionClock, frame_skew, set_right
 
 
 def chats(*times: float) -> list[AnyEvent]:
@@ -67,7 +66,7 @@ def test_a_widened_clamp_leaves_a_recording_as_it_is() -> None:
     times = [0.1 + 0.2, 1_650_000_000.123456, 12.0]
     events = chats(*times)
     offset = clock.offset(frame_skew(events, 1.7e9, 2e9), 1.7e9)
-    sort_by_room(events, offset=offset, earliest=1.7e9 - 1e9 - 1e9, latest=1.7e9 + 1e9)
+    set_right(events, offset=offset, earliest=1.7e9 - 1e9 - 1e9, latest=1.7e9 + 1e9)
 
     assert 0.0 == offset
     assert times == [event.ts for event in events]
@@ -84,17 +83,13 @@ def test_no_time_gets_past_the_clamp(frames: list[list[float]], arrival: float) 
         now = arrival + number
         events = chats(*times)
         offset = clock.offset(frame_skew(events, now, 6.0), now)
-        sort_by_room(events, offset=offset, earliest=now - 5.0, latest=now + 1.0)
+        set_right(events, offset=offset, earliest=now - 5.0, latest=now + 1.0)
         assert all(now - 5.0 <= event.ts <= now + 1.0 for event in events)
 
 
-def test_sorting_by_room_keeps_order_and_counts_what_was_clamped() -> None:
-    """Places are in frame order within each room; times outside the bounds are set to them."""
+def test_setting_times_right_counts_what_was_held() -> None:
+    """Times outside the bounds are set to them and counted."""
     events = chats(1.0, 50.0, 2.0, 99.0)
-    for event, room in zip(events, "abab", strict=True):
-        event.room = room
-    groups, clamped = sort_by_room(events, offset=0.0, earliest=2.0, latest=60.0)
 
-    assert {"a": [0, 2], "b": [1, 3]} == groups
-    assert 2 == clamped
+    assert 2 == set_right(events, offset=0.0, earliest=2.0, latest=60.0)
     assert [2.0, 50.0, 2.0, 60.0] == [event.ts for event in events]

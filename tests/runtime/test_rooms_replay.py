@@ -19,11 +19,12 @@ from roomguard.engine.settings import EngineSettings, LimitSettings, RuleSetting
 from roomguard.model.actions import Action, to_dict
 from roomguard.model.events import AnyEvent, Chat, Control
 from roomguard.runtime.hub import RoomPorts
+from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.rooms import Rooms
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.tickets import Ticket
 from roomguard.wire import Events
-from tests.runtime.room_fakes import Answer, FakeBus, MemoryStore, clock
+from tests.runtime.room_fakes import Answer, FakeBus, MemoryStore, clock, hand_over
 
 SETTINGS = EngineSettings(
     limits={"burst": LimitSettings(rate="3/10s"), "pair": LimitSettings(rate="1/2s")},
@@ -82,10 +83,11 @@ async def test_live_and_replay_agree(seed: int, autojump_clock: MockClock) -> No
     )
     rooms = Rooms(RoomSettings(idle_s=20, sweep_s=5, turn_events=4), first, ports, clock)
     answer = Answer()
+    known: dict[str, LiveRoom] = {}
     async with trio.open_nursery() as nursery:
         await nursery.start(rooms.run)
         for number in range(150):
-            await _send(rooms, answer, rng, number)
+            await _send(rooms, answer, known, rng, number)
             if rng.random() < 0.05:
                 await rooms.configure(rng.choice((first, later)))
             if rng.random() < 0.05:
@@ -105,7 +107,7 @@ async def test_live_and_replay_agree(seed: int, autojump_clock: MockClock) -> No
         assert live == [to_dict(action) for action in again if action.room == room]
 
 
-async def _send(rooms: Rooms, answer: Answer, rng: random.Random, number: int) -> None:
+async def _send(rooms: Rooms, answer: Answer, known: dict[str, LiveRoom], rng: random.Random, number: int) -> None:
     texts = ["hello", "so it is", *(["boom"] if number % 40 == 0 else [])]
     events: list[AnyEvent] = [
         Chat(
@@ -118,7 +120,4 @@ async def _send(rooms: Rooms, answer: Answer, rng: random.Random, number: int) -
         for place in range(rng.randrange(1, 8))
     ]
     frame = Events(number + 1, False, len(events), events, range(len(events)))
-    groups: dict[str, list[int]] = {}
-    for place, event in enumerate(events):
-        groups.setdefault(event.room, []).append(place)
-    await rooms.hand_over(Ticket(answer, frame, clock(), "allow"), groups)
+    await hand_over(rooms, Ticket(answer, frame, clock(), "allow"), known)

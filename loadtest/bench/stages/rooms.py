@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
@@ -15,10 +16,12 @@ from roomguard.engine.program import Program
 from roomguard.engine.room import RoomGuard
 from roomguard.model.actions import Action
 from roomguard.model.events import AnyEvent, Control
+from roomguard.runtime.clock import set_right
 from roomguard.runtime.hub import Guard, RoomPorts
+from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.rooms import Rooms
 from roomguard.runtime.settings_rooms import RoomSettings
-from roomguard.runtime.tickets import Ticket, sort_by_room
+from roomguard.runtime.tickets import Ticket
 from roomguard.testing import program
 from roomguard.wire import Events, FrameDecoder
 
@@ -28,6 +31,8 @@ AHEAD = 1e9
 
 class Idle:
     """A guard that has nothing to say: what is left is the way to it."""
+
+    deadline = math.inf
 
     def receive(self, event: AnyEvent, now: float) -> Outcome:  # noqa: ARG002 - the interface
         """Let it pass."""
@@ -112,11 +117,21 @@ async def _handed(frames: Sequence[Events]) -> int:
     ports = _ports(lambda _room, _program: Idle())
     rooms = Rooms(RoomSettings(), program(), ports, clock=lambda: START)
     owner = Counting()
+    known: dict[str, LiveRoom] = {}
+
+    def admit(name: str) -> bool:
+        room = rooms.open(name)
+        if room is not None:
+            known[name] = room
+        return room is not None
+
     async with trio.open_nursery() as nursery:
         await nursery.start(rooms.run)
         for frame in frames:
-            groups, _ = sort_by_room(frame.events, offset=0.0, earliest=START - AHEAD, latest=START + AHEAD)
-            await rooms.hand_over(Ticket(owner, frame, START, "allow"), groups)
+            set_right(frame.events, offset=0.0, earliest=START - AHEAD, latest=START + AHEAD)
+            ticket = Ticket(owner, frame, START, "allow")
+            rooms.hand_over(ticket, known, admit)
+            ticket.release()
             await trio.lowlevel.checkpoint()
         await rooms.drain()
         await rooms.aclose()

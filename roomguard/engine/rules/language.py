@@ -70,6 +70,8 @@ class Symbol:
     costly: bool = False
     windowed: bool = False
     ceiling: str = ""
+    compares: bool = False
+    """To know it texts have to be compared, which costs more than everything else."""
 
 
 @attrs.frozen
@@ -79,6 +81,8 @@ class Condition:
     true: str
     false: str
     symbols: tuple[str, ...]
+    early: str = ""
+    """A cheap test that is part of `true`, where the whole is one comparison and has one."""
 
 
 @attrs.define
@@ -131,10 +135,10 @@ FUNCTIONS: Mapping[str, str] = {
     "known": "known(FEATURE): the feature has a value",
     "matches": 'matches(TEXT, "REGEX"): RE2 finds the expression in the text',
     "contains": 'contains(TEXT, "PART"): the part stands in the text',
-    "count": "count(LIST): how many",
-    "min": "min(A, B)",
-    "max": "max(A, B)",
-    "abs": "abs(A)",
+    "count": "count(LIST): how many texts are in the list",
+    "min": "min(A, B): the smaller",
+    "max": "max(A, B): the larger",
+    "abs": "abs(A): the number without its sign",
 }
 
 
@@ -154,7 +158,7 @@ def compile_condition(text: str, scope: Scope) -> Condition:
     true, false = compiler.condition(compiler.root)
     symbols = tuple(scope.used)
     scope.used.update(before)
-    return Condition(true=true, false=false, symbols=symbols)
+    return Condition(true=true, false=false, symbols=symbols, early=compiler.early(true))
 
 
 def compile_number(text: str, scope: Scope) -> tuple[str, tuple[str, ...]]:
@@ -227,6 +231,12 @@ class _Compiler:
         self.source = line.strip()
         self.lead = len(line) - len(line.lstrip())
         self.root = _parsed(self.source, self.lead)
+        self.ceilings: list[str] = []
+
+    def early(self, true: str) -> str:
+        """The ceiling that the source of a single comparison begins with."""
+        found = self.ceilings[0] if isinstance(self.root, ast.Compare) and len(self.ceilings) == 1 else ""
+        return found if found and found in true else ""
 
     def column(self, node: ast.expr) -> int:
         """Where a node stands in the rule's text, in characters from 1 (the parser counts bytes from 0)."""
@@ -285,7 +295,9 @@ class _Compiler:
             if left.kind is not Kind.NUMBER and signs[0] not in ("==", "!="):
                 raise RuleError(f"a {left.kind.value} has no order; use == or !=", self.column(left_node))
         guards = [*left.guards, *(guard for guard in right.guards if guard not in left.guards)]
-        true = _all([*_early(left, signs[0], right), *guards, f"{left.code} {signs[0]} {right.code}"])
+        early = _early(left, signs[0], right)
+        self.ceilings += early
+        true = _all([*early, *guards, f"{left.code} {signs[0]} {right.code}"])
         false = _all([*guards, f"{left.code} {signs[1]} {right.code}"])
         return true, false
 

@@ -51,6 +51,8 @@ class Operand:
     """None of these can fail where it holds."""
     suffices: tuple[Bound, ...] = ()
     """It holds where any of these does."""
+    early: str = ""
+    """A cheap test without which it cannot hold, where it begins with one."""
 
 
 def split(text: str, scope: Scope) -> tuple[Operand, ...]:
@@ -81,7 +83,13 @@ def _flat(node: ast.expr, *, truth: bool) -> list[tuple[ast.expr, bool]]:
 def _operand(source: str, node: ast.expr, scope: Scope, *, truth: bool) -> Operand:
     written = ast.get_source_segment(source, node) or ""
     condition = compile_condition(f"({written})" if truth else f"not ({written})", scope)
-    return Operand(condition.true, condition.symbols, _needs(node, truth=truth), _suffices(node, truth=truth))
+    return Operand(
+        condition.true,
+        condition.symbols,
+        _needs(node, truth=truth),
+        _suffices(node, truth=truth),
+        condition.early,
+    )
 
 
 def _needs(node: ast.expr, *, truth: bool) -> tuple[Bound, ...]:

@@ -1,8 +1,9 @@
 """Facts of texts, cheap ones first.
 
-What ordinary texts do not have (odd characters, runs, signs, cues) is ruled out by a few passes in C, and then known
-to be nothing; what is left is worked out when a rule asks for it. No text costs more than about a hundred usual ones:
-every step is linear, over at most 512 folded or 2,000 raw code points.
+Most texts are *quiet*: a few passes in C show that they have nothing a rule about texts looks for (`facts.QUIET` says
+what that leaves open). They are known to be so, and what else a rule may ask of them is worked out when it does. Only
+the others are judged in full. No text costs more than about a hundred usual ones: every step is linear, over at most
+512 folded or 2,000 raw code points.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ import re
 from collections.abc import Sequence
 
 from roomguard.engine.text import fold, odd, shape
-from roomguard.engine.text.facts import DISGUISED, LATER, Facts
+from roomguard.engine.text.contacts import PHONE_DIGITS, POINTING
+from roomguard.engine.text.facts import (
+    DISGUISED,
+    LATER,
+    QUIET_EMOJI,
+    QUIET_EMOTES,
+    QUIET_MENTIONS,
+    QUIET_REPEATED,
+    QUIET_RUN,
+    Facts,
+    repeated_share,
+)
 from roomguard.engine.text.links import LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.settings import WordSettings
@@ -20,11 +32,16 @@ from roomguard.engine.text.words import Scores, WordLists
 _shortcode = re.compile(r":[a-z][a-z0-9_+\-]{2,40}:")
 _mention = re.compile(r"@(?<![\w.]@)[\w\-]{2,}")
 _LONG = 90
+_ASCII_FOLD = fold.ASCII_FOLD
 _LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + b" "
 _DIGITS = bytes(range(48, 58))
+_SURE_SIGNS = frozenset(b",?;:'\"-*=~^")
 _LINK_SIGNS = frozenset(b"./([")
 _LEET_SIGNS = frozenset(b"013457@$|+")
 _bang_in_word = re.compile(r"![A-Za-z]")
+_digits = re.compile(r"\d").findall
+_MANY_DIGITS = 3
+"""Digits from which on a text outside ASCII may hold an account or a number to call."""
 
 
 class Analyser:
@@ -39,6 +56,7 @@ class Analyser:
         """`model` gives texts their `text_spam`. Raises `re2.error` for a pattern that RE2 does not take."""
         self._model = model
         self._words = WordLists(settings)
+        self._find_triggers = self._words.find_triggers  # looked up once: every text needs it
         self._finder = LinkFinder(
             frozenset(domain.lower().removeprefix("www.") for domain in settings.allow_domains),
             frozenset(domain.lower().removeprefix("www.") for domain in settings.block_domains),
@@ -77,9 +95,7 @@ class Analyser:
             named = _shortcode.findall(text)
             if named:
                 return self._judge_rest(text, named, emotes)
-        if text.isascii():
-            return self._judge_ascii(text, emotes)
-        return self._judge_unicode(text, emotes)
+        return self._judge_ascii(text, emotes) if text.isascii() else self._judge_unicode(text, emotes)
 
     def _judge_rest(self, text: str, named: list[str], emotes: Sequence[str]) -> Facts:
         """A text with `:name:` pictures in it: they are counted, and the rest is judged without them."""
@@ -92,102 +108,148 @@ class Analyser:
         picture = " ".join(sorted(set(named)))
         return Facts(length=len(named), skeleton=picture, near_skeleton=picture, emotes=len(names))
 
-    def _judge_ascii(self, text: str, emotes: Sequence[str]) -> Facts:
+    def _judge_ascii(  # noqa: C901 - one pass, read from top to bottom
+        self, text: str, emotes: Sequence[str]
+    ) -> Facts:
+        """One pass over a text; what most texts have not is asked once, cheaply, and not looked at again."""
         length = len(text)
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
         data = part.encode()
-        split = fold.ascii_words(data)
-        if not split:
+        body = data.translate(_ASCII_FOLD, b"'`").decode()
+        padded = f" {body} "
+        if "  " in padded:
+            body = " ".join(body.split())
+            padded = f" {body} "
+        if not body:
             return self._judge_signs(text, part, length, emotes)
-        body = " ".join(split)
-        count = len(split)
-        letters = len(body) - count + 1
-        words = self._words
-        found = words.find_triggers(f" {body} ")
-        runs, phrases = words.sort_triggers(found) if found else (False, False)
+        phrases = self._find_triggers(padded)
         signs = data.translate(None, _LETTERS)
-        longest = 1
-        if runs or len(part) > _LONG or (len(signs) > 2 and len(signs.translate(None, _DIGITS)) > 2):
-            longest = shape.longest_run(part)
+        count = padded.count(" ") - 1
+        letters = len(body) - count + 1
+        leet = suspect = False
+        # A short text of letters has no run that the search for phrases does not see.
+        runs = len(part) > _LONG or (bool(phrases) and self._words.has_run_in(phrases))
+        if signs and not _SURE_SIGNS.issuperset(signs):
+            leet = not _LEET_SIGNS.isdisjoint(signs) or (b"!" in signs and _bang_in_word.search(part) is not None)
+            suspect = _may_be_contact(signs)
+        if len(signs) > 2 and len(signs.translate(None, _DIGITS)) > 2:
+            runs = True
+        longest = shape.longest_run(part) if runs else 1
         stretched = longest > 2 and shape.has_run(body) is not None
-        spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(split)
-        leet = bool(signs) and (
-            not _LEET_SIGNS.isdisjoint(signs) or (b"!" in signs and _bang_in_word.search(part) is not None)
-        )
-        plain = not signs or body.replace(" ", "").isalpha()
-        facts = Facts(text, part, "", body, emotes, self._finder, length, letters if plain else LATER)
-        if phrases or leet or spaced or stretched:
-            self._score(facts, part, body, phrases, stretched, spaced, leet)
+        spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(body.split(" "))
+        known = letters if not signs or body.replace(" ", "").isalpha() else LATER
+        trace = body if longest <= 2 else ""
+        facts = Facts(text, part, "", body, emotes, self._finder, length, known, True, trace)
         if longest > 1:
             facts.longest_run = longest
-        if count >= 4 or letters > 11 * count or longest > 2:
-            facts.may_repeat()
-        if length > fold.MAX_FOLDED or (signs and not _LINK_SIGNS.isdisjoint(signs)) or "dot" in body:
-            facts.may_link()
+        if emotes:
+            facts.emotes = len(emotes)
+        if phrases or leet or spaced or stretched:
+            self._score(facts, part, body, bool(phrases), stretched, spaced, leet)
+            suspect = suspect or spaced or facts.advert + facts.begging > 0 or facts.blocked != ""
         if spaced:
             facts.spaced = True
         if b"@" in signs:
             facts.mentions = len(_mention.findall(part))
-        if emotes:
-            facts.emotes = len(emotes)
-        if words.has_patterns:
-            facts.matched = words.matched(text)
+        if length > fold.MAX_FOLDED or (signs and not _LINK_SIGNS.isdisjoint(signs)) or "dot" in body:
+            facts.may_link()
+            suspect = suspect or facts.links > 0
+        if self._words.has_patterns:
+            facts.matched = self._words.matched(text)
+        if not (suspect or length > fold.MAX_FOLDED):
+            self._settle(facts, body, letters, count)
         return facts
+
+    def _settle(self, facts: Facts, body: str, letters: int, count: int) -> None:
+        """Find a text quiet if what is left to ask allows it."""
+        length = facts.length
+        if facts.longest_run > QUIET_RUN or facts.mentions > QUIET_MENTIONS or facts.emotes > QUIET_EMOTES:
+            return
+        if facts.matched:
+            return
+        if length > QUIET_REPEATED:
+            split = body.split(" ")
+            distinct = set(split)
+            if (len(distinct) != count or letters > 11 * count) and _says_again(split, distinct, length):
+                return
+        facts._loud = False  # noqa: SLF001 - only this module may say so
 
     def _judge_signs(self, text: str, part: str, length: int, emotes: Sequence[str]) -> Facts:
         """A text without a letter or digit: its skeleton is the text itself, stretching taken out."""
         bare = part.strip()
         runs = shape.longest_run(bare)
         skeleton = fold.collapse_runs(bare) if runs > 2 else bare
+        loud = length > fold.MAX_FOLDED or runs > QUIET_RUN or len(emotes) > QUIET_EMOTES or self._words.has_patterns
         return Facts(
+            _loud=loud,
             length=length, letters=0, words=0, digits=0, distinct_words=0, caps_ratio=0.0, laughter=False, contacts=0,
             skeleton=skeleton, near_skeleton=skeleton, symbols=len(bare), longest_run=runs, emotes=len(emotes),
             matched=self._words.matched(text) if self._words.has_patterns else "",
             repeated=runs - 1, repeat_share=(runs - 1) / max(1, len(bare)),
         )  # fmt: skip
 
-    def _judge_unicode(self, text: str, emotes: Sequence[str]) -> Facts:
+    def _judge_unicode(  # noqa: C901, PLR0912, PLR0915 - see `_judge_ascii`
+        self, text: str, emotes: Sequence[str]
+    ) -> Facts:
+        """`_judge_ascii` for other texts: first their letters have to be made plain."""
         length = len(text)
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
         found = odd.find(part)
         seen = odd.look(found, part) if found else odd.NOTHING
         low = fold.plain(part, seen.kinds)
-        split, mixed = fold.folded_words(low, seen.pictures)
-        body = " ".join(split)
-        count = len(split)
-        letters = len(body) - count + 1
-        words = self._words
-        phrases = bool(split) and bool(words.find_triggers(f" {body} "))
+        joined = low.replace(" ", "")
+        mixed = 0
+        body = low
+        if not joined.isalnum() or fold.may_be_mixed(low):
+            split, mixed = fold.folded_words(low, seen.pictures)
+            body, joined = " ".join(split), "".join(split)
+        padded = f" {body} "
+        if "  " in padded:
+            body = " ".join(body.split())
+            padded = f" {body} "
+        letters = len(joined)
+        count = len(body) - letters + 1 if body else 0
+        phrases = bool(body) and bool(self._find_triggers(padded))
         longest = shape.longest_run(part)
         stretched = longest > 2 and shape.has_run(body) is not None
-        spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(split)
+        spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(body.split(" "))
         # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
-        plain = body.replace(" ", "").isalpha()
+        plain = joined.isalpha()
         bare = plain and len(low) - letters == low.count(" ") and len(low) < fold.MAX_FOLDED
         leet = not bare and fold.may_be_leet(part) is not None
-        facts = Facts(text, part, low, body, emotes, self._finder, length, letters if plain else LATER)
-        apart = length <= DISGUISED and bool(seen.kinds & (odd.PICTURE | odd.HIDDEN)) and fold.may_be_apart(part)
-        if phrases or leet or spaced or stretched or apart:
-            self._score(facts, part, body, phrases, stretched, spaced, leet, apart)
+        trace = body if longest <= 2 else ""
+        facts = Facts(
+            text, part, low, body, emotes, self._finder, length, letters if plain else LATER, True, trace
+        )  # fmt: skip
+        apart = suspect = False
         if longest > 1:
             facts.longest_run = longest
-        if count >= 4 or letters > 11 * count or longest > 2:
-            facts.may_repeat()
-        if seen.kinds:
-            facts.emoji, facts.art, facts.invisible = seen.emoji, seen.art, seen.invisible
-            facts.combining, facts.fancy = seen.combining, seen.fancy
-        if mixed:
-            facts.mixed_words = mixed
-        if length > fold.MAX_FOLDED or ("dot" in low if bare else may_link(low)):
-            facts.may_link()
-        if spaced:
-            facts.spaced = True
-        if not bare and "@" in part:
-            facts.mentions = len(_mention.findall(part))
         if emotes:
             facts.emotes = len(emotes)
-        if words.has_patterns:
-            facts.matched = words.matched(text)
+        if found:
+            facts.emoji, facts.art, facts.invisible = seen.emoji, seen.art, seen.invisible
+            facts.combining, facts.fancy = seen.combining, seen.fancy
+            apart = length <= DISGUISED and bool(seen.kinds & (odd.PICTURE | odd.HIDDEN)) and fold.may_be_apart(part)
+            suspect = apart or not _is_tame(seen, found)
+        if mixed:
+            facts.mixed_words = mixed
+            suspect = True
+        if phrases or leet or spaced or stretched or apart:
+            self._score(facts, part, body, phrases, stretched, spaced, leet, apart)
+            suspect = suspect or spaced or facts.advert + facts.begging > 0 or facts.blocked != ""
+        if spaced:
+            facts.spaced = True
+        if not bare:
+            if "@" in part:
+                facts.mentions = len(_mention.findall(part))
+            suspect = suspect or _may_be_contact_in(part, joined, plain=plain)
+        if length > fold.MAX_FOLDED or ("dot" in low if bare else may_link(low)):
+            facts.may_link()
+            suspect = suspect or facts.links > 0
+        if self._words.has_patterns:
+            facts.matched = self._words.matched(text)
+        if not (suspect or length > fold.MAX_FOLDED):
+            self._settle(facts, body, letters, count)
         return facts
 
     def _score(  # noqa: PLR0917 - what is known of the text by now
@@ -222,6 +284,32 @@ class Analyser:
         if lists.has_block:
             hits = (lists.blocked(variant) for variant in variants)
             facts.blocked = next(filter(None, hits), "") or (lists.blocked(thin, stretched=True) if stretched else "")
+
+
+def _says_again(split: list[str], distinct: set[str], length: int) -> bool:
+    """Whether a text of these words repeats more of itself than a quiet one may."""
+    return int(repeated_share("".join(split), len(split), distinct) * length) > QUIET_REPEATED
+
+
+def _is_tame(seen: odd.Odd, found: Sequence[str]) -> bool:
+    """Whether the odd characters of a text are a few emoji, none of which points at something."""
+    if seen.art or seen.invisible or seen.combining or seen.fancy or seen.emoji > QUIET_EMOJI:
+        return False
+    return POINTING.isdisjoint(found)
+
+
+def _may_be_contact(signs: bytes) -> bool:
+    """Whether an ASCII text of these digits and signs may hold a way to get in touch; see `count_contacts`."""
+    if b"#" in signs or b"$" in signs or (b"@" in signs and b"." in signs):
+        return True
+    return len(signs) >= PHONE_DIGITS and len(signs) - len(signs.translate(None, _DIGITS)) >= PHONE_DIGITS
+
+
+def _may_be_contact_in(part: str, joined: str, *, plain: bool) -> bool:
+    """`_may_be_contact` for any text; `joined` are its words."""
+    if "#" in part or "$" in part or "£" in part or ("@" in part and "." in part):
+        return True
+    return not plain and len(_digits(joined)) >= _MANY_DIGITS
 
 
 def _points(scores: Scores) -> int:

@@ -8,7 +8,7 @@ is worked out, a group at a time, when somebody asks for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,16 +18,28 @@ from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
 from roomguard.engine.text.contacts import count_contacts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
+from roomguard.engine.text.near import near_words
 
 DISGUISED = 300
 """Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
 
+QUIET_EMOJI, QUIET_EMOTES, QUIET_MENTIONS, QUIET_REPEATED, QUIET_RUN = 4, 3, 2, 19, 7
+QUIET: Mapping[str, tuple[object, ...]] = {
+    "longest_run": (1, QUIET_RUN),
+    "repeated": (0, QUIET_REPEATED),
+    "emoji": (0, QUIET_EMOJI),
+    "emotes": (0, QUIET_EMOTES),
+    "mentions": (0, QUIET_MENTIONS),
+    **dict.fromkeys(("art", "invisible", "combining", "fancy", "mixed_words", "advert", "begging"), (0,)),
+    **dict.fromkeys(("links", "hidden_links", "invites", "contacts"), (0,)),
+    **dict.fromkeys(("blocked", "matched", "blocked_domain"), ("",)),
+    **dict.fromkeys(("domains", "cues"), ((),)),
+    "spaced": (False,),
+}
+"""What the facts of a quiet text are: one value, or the least and the most. Those not named here may be anything."""
+
 _PROSE_SHARE = 0.3
-_NOISE = frozenset("a an and at be but for i in is it its me my of on or so the this to u ur you your".split())
-_NEAR_WORDS = 6
 _digit = re.compile(r"\d")
-_no_vowel = re.compile(" [bcdfghjklmnpqrstvwxz0-9бвгджзйклмнпрстфхцчшщъь]{5}")
-_vowel = re.compile("[aeiouyаеёиоуыэюя]|[^\x00-\x7fа-я]")
 
 
 LATER: Any = None
@@ -54,6 +66,10 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     """Code points of the text as sent, a `:name:` picture as one."""
     letters: int = LATER
     """Letters of any script in the judged part (the first and last 256 code points of a longer text)."""
+    _loud: bool = True
+    # Whether anything but what QUIET says may be true of the text; generated code asks it before it asks more.
+    _trace: str = ""
+    # What the text leaves for later comparison (`engine.traces`), where it is known from the start.
     words: int = LATER
     """Words: stretches of letters and digits. Scripts without spaces count a stretch as one."""
     skeleton: str = LATER
@@ -70,9 +86,9 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     """Different words among `words`."""
     longest_run: int = 1
     """Length of the longest series of one character; 1 where none stands three times in a row."""
-    repeat_share: float = 0.0
+    repeat_share: float = LATER
     """Share of the text, 0 to 1, that repeats what the same text said before: words, or a unit without spaces."""
-    repeated: int = 0
+    repeated: int = LATER
     """Code points of the text that repeat what it said before: `repeat_share` x `length`. A wall has many."""
     laughter: bool = LATER
     """The text is nothing but laughter or cheering (haha, ㅋㅋㅋ, 哈哈哈, wwww, 666), twelve letters or more."""
@@ -124,7 +140,6 @@ class Facts(msgspec.Struct, eq=False, gc=False):
 
     if TYPE_CHECKING:
         # The slots of those deferred fields that every message needs; see `_defer`.
-        _near_skeleton_: str = LATER
         _distinct_words_: int = LATER
         _repeat_share_: float = LATER
         _repeated_: int = LATER
@@ -149,13 +164,15 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         told = (f"{name}={value!r}" for name, value in self.as_dict().items() if value != getattr(EMPTY, name))
         return f"Facts({', '.join(told)})"
 
-    def may_repeat(self) -> None:
-        """Leave repetition for later; without this there is none."""
-        self._repeat_share_ = self._repeated_ = LATER
-
     def may_link(self) -> None:
         """Leave links for later; without this there are none."""
         self.links = self.domains = self.hidden_links = self.invites = self.blocked_domain = LATER
+
+    def leave_trace(self) -> str:
+        """What the text leaves for later comparison, see `engine.traces`; empty where it says nothing."""
+        if not self._trace and (near := self.near_skeleton):
+            self._trace = f"\t{near}"
+        return self._trace
 
     def ask(self, model: TextModel) -> None:
         """Let `model` say how likely spam is; without this it is unknown."""
@@ -183,33 +200,27 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         self.skeleton = body or fold.collapse_runs(self._low.strip())
 
     def _compare_words(self) -> None:
-        """What the distinct words tell: the near skeleton, and how much of the text repeats itself."""
+        """What the distinct words tell of how much of the text repeats itself."""
         body = self._body
         split = body.split()
         distinct = set(split)
         joined = "".join(split)
         self._distinct_words_ = len(distinct)
-        if self._repeated_ is LATER:
-            share = self._repeat_share_ = self._share_repeated(joined, len(split), distinct)
-            self._repeated_ = int(share * len(self._text)) if share else 0
-        if len(split) == 1 and self.longest_run <= 2:
-            self._near_skeleton_ = body
-            return
-        keep = distinct - _NOISE
-        if not joined.isalpha() or _no_vowel.search(f" {body}"):
-            keep = {word for word in keep if not (_digit.search(word) or (len(word) > 4 and not _vowel.search(word)))}
-        if self.longest_run > 2 and keep:
-            keep = set(fold.collapse_doubles(" ".join(keep)).split(" "))
-        if len(keep) > _NEAR_WORDS:
-            keep = set(sorted(sorted(keep), key=len, reverse=True)[:_NEAR_WORDS])
-        self._near_skeleton_ = " ".join(sorted(keep)) if keep else self.skeleton
+        if self._repeated_ is LATER or self._repeat_share_ is LATER:
+            share = self._share_repeated(joined, len(split), distinct)
+            if self._repeat_share_ is LATER:
+                self._repeat_share_ = share
+            if self._repeated_ is LATER:
+                self._repeated_ = int(share * len(self._text)) if share else 0
+
+    def _compare_nearly(self) -> None:
+        body = self._body
+        split = body.split()
+        near = near_words(body, set(split), "".join(split), stretched=self.longest_run > 2)
+        self.near_skeleton = near or self.skeleton
 
     def _share_repeated(self, joined: str, count: int, distinct: set[str]) -> float:
-        share = 0.0
-        if len(distinct) < count and count >= 4:
-            share = shape.repeated_words(len(joined), distinct)
-        if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > 11 * count):
-            share = max(share, shape.repeated_units(joined))
+        share = repeated_share(joined, count, distinct)
         if self.longest_run > 2:
             share = max(share, (self.longest_run - 1) / len(self._part))
         return share
@@ -253,10 +264,21 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         self.text_spam_grams = () if self._model is None else self._model.loudest(self.model_text()[1])
 
 
+def repeated_share(joined: str, count: int, distinct: set[str]) -> float:
+    """The share that repeats of a text of `count` words, `joined` without spaces; runs of one character left out."""
+    share = 0.0
+    if len(distinct) < count and count >= 4:
+        share = shape.repeated_words(len(joined), distinct)
+    if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > 11 * count):
+        share = max(share, shape.repeated_units(joined))
+    return share
+
+
 _GROUPS = {
     "_count": ("letters", "words", "digits", "symbols"),
     "_fold": ("skeleton",),
-    "_compare_words": ("near_skeleton", "distinct_words", "repeat_share", "repeated"),
+    "_compare_words": ("distinct_words", "repeat_share", "repeated"),
+    "_compare_nearly": ("near_skeleton",),
     "_hear_laughter": ("laughter",),
     "_find_links": ("links", "domains", "hidden_links", "invites", "blocked_domain"),
     "_count_contacts": ("contacts",),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 from unicodedata import normalize
 
 from roomguard.engine.text import odd
@@ -45,16 +46,15 @@ _mixable = re.compile("[\u0370-\u045f\u0461-\u052f]")
 _lookalike = re.compile(f"[{LOOKALIKE_LETTERS}]")
 _runs = re.compile(r"(.)\1\1+")
 _doubles = re.compile(r"(.)\1+")
+_one = itemgetter(1)  # a template such as r"\1" is put together in Python, match by match
 _leet_sign = re.compile(r"[013457@$!|+]")
 _leet_in_word = re.compile(
     r"[a-z][013457@$!|+]+[a-z]|(?<![a-z0-9])[013457@$]+[a-z][a-z]|[a-z][013457@$]{2}|[a-z][013@$](?![a-z0-9])"
 )
 _last_bangs = re.compile(r"!+(?![\w!])")
 
-_ASCII_FOLD = bytes(
-    ord(chr(i).lower()) if chr(i).isalnum() and i < 128 else (i if i >= 128 else 32) for i in range(256)
-)
-_LEET_FOLD = bytes(ord(LEET[i]) if i in LEET else folded for i, folded in enumerate(_ASCII_FOLD))
+ASCII_FOLD = bytes(ord(chr(i).lower()) if chr(i).isalnum() and i < 128 else (i if i >= 128 else 32) for i in range(256))
+_LEET_FOLD = bytes(ord(LEET[i]) if i in LEET else folded for i, folded in enumerate(ASCII_FOLD))
 _drop_apostrophes = {ord(char): None for char in "'’ʼ`´"}
 _MAX_PICTURES = 8
 _SURROGATES = "surrogatepass"
@@ -70,7 +70,7 @@ def sample(text: str) -> str:
 
 def ascii_words(data: bytes) -> list[str]:
     """The folded words of an ASCII text."""
-    return data.translate(_ASCII_FOLD, b"'`").decode().split()
+    return data.translate(ASCII_FOLD, b"'`").decode().split()
 
 
 def plain(text: str, kinds: int = odd.EVERY) -> str:
@@ -110,6 +110,11 @@ def emoji_apart(text: str) -> str:
     return " ".join(folded_words(plain(_emoji_in_word.sub(" ", text)))[0])
 
 
+def may_be_mixed(text: str) -> bool:
+    """Whether a text that `plain` returned has letters of scripts that are exchanged for others drawn like them."""
+    return _mixable.search(text) is not None and (_latin.search(text) is not None or _cyrillic.search(text) is None)
+
+
 def folded_words(text: str, pictures: Sequence[str] = ()) -> tuple[list[str], int]:
     """The words of a text that `plain` returned, and how many of them mix scripts to look like what they are not.
 
@@ -135,7 +140,7 @@ def _words_of(text: str, pictures: Sequence[str]) -> list[str]:
     spread = text
     for picture in pictures[:_MAX_PICTURES]:
         spread = spread.replace(picture, " ")
-    spread = spread.encode("utf-8", _SURROGATES).translate(_ASCII_FOLD).decode("utf-8", _SURROGATES)
+    spread = spread.encode("utf-8", _SURROGATES).translate(ASCII_FOLD).decode("utf-8", _SURROGATES)
     words = spread.split()
     if "".join(words).isalnum():
         return words
@@ -161,12 +166,12 @@ def _unmix(words: list[str]) -> tuple[list[str], int]:
 
 def collapse_runs(text: str) -> str:
     """Three and more of one character become one: `heeello` and `hello` differ, `heeeello` and `heeello` do not."""
-    return _runs.sub(r"\1", text)
+    return _runs.sub(_one, text)
 
 
 def collapse_doubles(text: str) -> str:
     """Every repeated character becomes one, for comparing stretched words; both sides must be folded so."""
-    return _doubles.sub(r"\1", text)
+    return _doubles.sub(_one, text)
 
 
 may_be_leet = _leet_sign.search

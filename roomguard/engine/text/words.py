@@ -149,7 +149,6 @@ class WordLists:
         self._joined_cues = _Cues(_refold(cues, _joined))
         anchors = [key for key, cue in cues.items() if cue.anchor]
         triggers = list(dict.fromkeys([*_RUNS, *_SPELT_DOTS, *block, *anchors]))
-        self._runs = len(_RUNS)
         self.find_triggers = _automaton(triggers, MatchKind.LeftmostFirst).find_matches_as_indexes
         self.has_block = bool(block)
         self.has_patterns = bool(settings.regex)
@@ -158,11 +157,10 @@ class WordLists:
         """Whether a folded, padded text has a phrase worth a second pass, or a run that may hide the start of one."""
         return bool(self.find_triggers(padded))
 
-    def sort_triggers(self, found: list[tuple[int, int, int]]) -> tuple[bool, bool]:
-        """(a character three times in a row, a phrase worth a second pass) of what `find_triggers` found."""
-        kinds = {index < self._runs for index, _, _ in found}
-        # A run may hide the start of a phrase from a search that does not overlap.
-        return True in kinds, bool(kinds)
+    @staticmethod
+    def has_run_in(found: list[tuple[int, int, int]]) -> bool:
+        """Whether a character three times in a row is among what `find_triggers` found."""
+        return any(index < len(_RUNS) for index, _, _ in found)
 
     def blocked(self, padded: str, *, stretched: bool = False) -> str:
         """The first blocked phrase that no allowed one covers, as the operator wrote it, or ''."""

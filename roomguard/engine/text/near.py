@@ -1,0 +1,33 @@
+"""What a text nearly says: its distinct words without digits and noise, sorted."""
+
+from __future__ import annotations
+
+import re
+
+from roomguard.engine.text import fold
+
+_NOISE = frozenset("a an and at be but for i in is it its me my of on or so the this to u ur you your".split())
+_NEAR_WORDS = 6
+_digit = re.compile(r"\d")
+_no_vowel = re.compile(" [bcdfghjklmnpqrstvwxz0-9бвгджзйклмнпрстфхцчшщъь]{5}")
+_vowel = re.compile("[aeiouyаеёиоуыэюя]|[^\x00-\x7fа-я]")
+
+
+def near_of(body: str) -> str:
+    """The near skeleton of folded words with one space between them, in which nothing is stretched."""
+    split = body.split(" ")
+    return near_words(body, set(split), "".join(split), stretched=False) or body
+
+
+def near_words(body: str, distinct: set[str], joined: str, *, stretched: bool) -> str:
+    """What is left of the `distinct` words of `body` (`joined` without spaces), at most six of them; maybe nothing."""
+    if len(joined) == len(body) and not stretched:
+        return body
+    keep = distinct - _NOISE
+    if not joined.isalpha() or _no_vowel.search(f" {body}"):
+        keep = {word for word in keep if not (_digit.search(word) or (len(word) > 4 and not _vowel.search(word)))}
+    if stretched and keep:
+        keep = set(fold.collapse_doubles(" ".join(keep)).split(" "))
+    if len(keep) > _NEAR_WORDS:
+        keep = set(sorted(sorted(keep), key=len, reverse=True)[:_NEAR_WORDS])
+    return " ".join(sorted(keep))
