@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ HOT_TIMES = 100
 HOT_SHARE = 0.3
 """... or this share of the capacity, whichever is more: the mean room is nearly silent."""
 QUIET_SHARE = 0.3
+ADMIN_TIMEOUT = 10.0
 _BUCKET = re.compile(r'^roomguard_loop_lag_seconds_bucket\{le="([^"]+)"\} ([\d.e+]+)$', re.MULTILINE)
 
 
@@ -55,6 +58,9 @@ class Told:
     action_p99: float | None
     late_p99: float | None
     """How late the generator itself sent a frame: what is in the latencies without being the guard's."""
+    robbed: float
+    """Share of the time, percent, that a thread of the guard wanted to run and had no core. Its own threads wait for
+    each other too, but where this is large the machine was busy with something else, and latencies say little."""
     stall_ms: float
     """Upper bound of the longest time the loop came too late."""
     rate: float
@@ -80,13 +86,15 @@ class Course:
         admin = free_port()
         chosen = {**self.target.settings, "admin.port": str(admin), **(settings or {})}
         with running(attrs.evolve(self.target, settings=chosen)) as server:
-            before = lag(admin)
+            before, waited, begun = lag(admin), runnable_s(server.pid), time.monotonic()
             doc = self._load(server, rate, hot)
+            robbed = (runnable_s(server.pid) - waited) / (time.monotonic() - begun)
             stall = longest(before, lag(admin))
-        told = _told(doc, stall)
+        told = _told(doc, stall, robbed * 100)
         self.console.print(
             f"{rate:9,.0f} events/s  ack p50 {_ms(told.ack_p50)} p99 {_ms(told.ack_p99)}  "
-            f"action p50 {_ms(told.action_p50)} p99 {_ms(told.action_p99)}  idle {_ms(told.idle_ms)}",
+            f"action p50 {_ms(told.action_p50)} p99 {_ms(told.action_p99)}  idle {_ms(told.idle_ms)}  "
+            f"waited for a core {told.robbed:.0f} %",
             highlight=False,
         )
         return told
@@ -130,14 +138,28 @@ def _ms(value: float | None) -> str:
 
 
 def lag(port: int) -> dict[float, float]:
-    """The guard's own measure of how late its loop is: how often at most so many seconds."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    """The guard's own measure of how late its loop is: how often at most so many seconds.
+
+    Raises:
+        TargetFailed: its admin port has not opened within some seconds; on a busy machine it opens after the other.
+    """
+    deadline = time.monotonic() + ADMIN_TIMEOUT
+    while True:
+        try:
+            return buckets(_page(port))
+        except (OSError, http.client.HTTPException) as error:
+            if time.monotonic() > deadline:
+                raise TargetFailed(f"no metrics on port {port}: {error}") from error
+            time.sleep(0.05)
+
+
+def _page(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ADMIN_TIMEOUT)
     try:
         connection.request("GET", "/metrics")
-        page = connection.getresponse().read().decode()
+        return connection.getresponse().read().decode()
     finally:
         connection.close()
-    return buckets(page)
 
 
 def buckets(page: str) -> dict[float, float]:
@@ -158,7 +180,16 @@ def longest(before: Mapping[float, float], after: Mapping[float, float]) -> floa
     return out * 1e3
 
 
-def _told(doc: Mapping[str, Any], stall: float) -> Told:
+def runnable_s(pid: int) -> float:
+    """Seconds that the living threads of a process have waited for a core so far; 0 where the kernel does not say."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError, IndexError):  # a thread that just ended; a kernel without schedstat
+            total += int((task / "schedstat").read_text(encoding="ascii").split()[1])
+    return total / 1e9
+
+
+def _told(doc: Mapping[str, Any], stall: float, robbed: float) -> Told:
     latency = doc["latency_ms"]
     return Told(
         idle_ms=doc["idle_trip_ms"],
@@ -167,6 +198,7 @@ def _told(doc: Mapping[str, Any], stall: float) -> Told:
         action_p50=latency["action"]["p50"],
         action_p99=latency["action"]["p99"],
         late_p99=latency["sent_late"]["p99"],
+        robbed=robbed,
         stall_ms=stall,
         rate=doc["events"]["rate"],
         cpu_us=doc["guard"]["cpu_us_per_event"],
@@ -190,6 +222,7 @@ def of_load(name: str, what: str, told: Told) -> list[Figure]:
             )
     if told.late_p99 is not None:
         out.append(figure(f"late_p99_{name}", f"the generator's own lateness, p99, {what}", "ms", [told.late_p99]))
+    out.append(figure(f"robbed_{name}", f"time the guard waited for a core, {what}", "%", [told.robbed]))
     out.append(figure(f"stall_{name}", f"longest stall of the loop, at most; {what}", "ms", [told.stall_ms]))
     return out
 
@@ -218,6 +251,14 @@ def commits(course: Course, capacity: float, waits: list[int]) -> list[Figure]:
     return out
 
 
+_FAIR = {
+    "ack_p99": "event to ack, p99",
+    "action_p99": "event to action, p99",
+    "late_p99": "the generator's own lateness, p99",
+    "robbed": "time the guard waited for a core, under load",
+}
+
+
 def fairness(course: Course, capacity: float) -> list[Figure]:
     """Quiet rooms alone, and beside one that is a hundred times as busy as they are."""
     rate = capacity * QUIET_SHARE
@@ -226,20 +267,19 @@ def fairness(course: Course, capacity: float) -> list[Figure]:
     times = hot * course.rooms / rate
     out = []
     for kind, before, after in (
-        ("ack", alone.ack_p99, beside.ack_p99),
-        ("action", alone.action_p99, beside.action_p99),
-        ("late", alone.late_p99, beside.late_p99),
+        ("ack_p99", alone.ack_p99, beside.ack_p99),
+        ("action_p99", alone.action_p99, beside.action_p99),
+        ("late_p99", alone.late_p99, beside.late_p99),
+        ("robbed", alone.robbed, beside.robbed),
     ):
         if before is None or after is None:
             continue
-        measured = "the generator's own lateness" if kind == "late" else f"event to {kind}"
-        what = f"{measured}, p99 of {course.rooms:,} rooms at {rate:,.0f}/s"
-        out.append(figure(f"{kind}_p99_alone", what, "ms", [before]))
-        hotter = figure(
-            f"{kind}_p99_beside_hot", f"{what}, beside a room at {times:,.0f} times their rate", "ms", [after]
-        )
+        what = f"{_FAIR[kind]} of {course.rooms:,} rooms at {rate:,.0f}/s"
+        unit = "%" if kind == "robbed" else "ms"
+        out.append(figure(f"{kind}_alone", what, unit, [before]))
+        hotter = figure(f"{kind}_beside_hot", f"{what}, beside a room at {times:,.0f} times their rate", unit, [after])
         hotter = compared(hotter, "alone", before)
-        out.append(hotter if kind == "late" else ratio_at_most(hotter, 2.0))
+        out.append(ratio_at_most(hotter, 2.0) if kind in ("ack_p99", "action_p99") else hotter)
     return out
 
 

@@ -20,6 +20,8 @@ from loadtest.bench.generated import toml
 from loadtest.bench.latency import buckets, longest
 from loadtest.bench.page import PageError, filled
 from loadtest.bench.staged import netted
+from loadtest.bench.stages import run as stage_run
+from loadtest.bench.stages.work import events as traffic
 from roomguard.configure import configure
 
 in_a_checkout = pytest.mark.skipif(not (HERE / ".git").exists(), reason="no checkout of git, so no revisions")
@@ -28,6 +30,7 @@ in_a_checkout = pytest.mark.skipif(not (HERE / ".git").exists(), reason="no chec
 def command(line: str, out: Path) -> tuple[int, dict[str, Any]]:
     """Run a command that writes JSON: its exit code and what it wrote."""
     code = main([*line.split(), "--json", str(out)])
+    assert out.is_file(), f"exit code {code}, and nothing was written"
     return code, json.loads(out.read_text(encoding="utf-8"))
 
 
@@ -120,6 +123,17 @@ def test_stages_against_a_revision(tmp_path: Path) -> None:
     assert code == 0
     assert written["against"].startswith("HEAD")
     assert {pair["name"] for pair in written["pairs"]} >= {"decode_1", "decode_128"}
+
+
+def test_what_a_revision_does_not_have_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group of stages that cannot even be loaded is said, and costs the others nothing."""
+    said: list[str] = []
+    monkeypatch.setattr(stage_run, "GROUPS", ("nothing_of_the_kind", "outlet"))
+    found = stage_run.catalogue(traffic(1_000), said.append)
+
+    assert {stage.name for stage in found} > {"metrics", "journal_64"}
+    assert len(said) == 1
+    assert said[0].startswith("nothing_of_the_kind: ModuleNotFoundError")
 
 
 SLOWER = """
@@ -325,6 +339,7 @@ def test_latency_at_a_share_of_the_capacity(tmp_path: Path) -> None:
     assert figures["ack_p50_50"]["ratio"] > 0
     assert figures["idle_50"]["value"] > 0
     assert figures["stall_50"]["value"] > 0
+    assert figures["robbed_50"]["value"] >= 0
     assert figures["ack_p99_beside_hot"]["ratio"] > 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,6 +38,7 @@ class Asked:
     kind: str
     more: dict[str, Any]
     when: str
+    note: str = ""
 
 
 USERS = {
@@ -48,7 +50,7 @@ USERS = {
     "room_distinct": Asked("distinct", {"key": "room", "of": "user"}, "f > 255"),
     "room_ratio": Asked("ratio", {"key": "room", "of": "like_count >= 5"}, "f > 1"),
     "room_ewma": Asked("ewma", {"key": "room"}, "f > 1e9"),
-    "room_zscore": Asked("zscore", {"key": "room", "window_s": 1.0}, "f > 1e9"),
+    "room_zscore": Asked("zscore", {"key": "room", "window_s": 1.0}, "f > 1e9", "; bins of 1 s, most of them empty"),
 }
 """Kept over likes: nothing else happens to a like, so that little is taken off."""
 KEYED = {
@@ -92,7 +94,7 @@ def _feature(name: str, asked: Asked, inputs: Sequence[AnyEvent], kind: str, bas
         return _warm(compiled(), inputs)()
 
     floor = "deque_floor" if name == "user_count" else ""
-    what = f"{name.replace('_', ' ')}: kept, read and compared"
+    what = f"{name.replace('_', ' ')}: kept, read and compared{asked.note}"
     return Stage(f"feature_{name}", what, len(inputs), prepare, over=base, beside=floor)
 
 
@@ -203,6 +205,15 @@ def _decision_stages(traffic: Traffic) -> list[Stage]:
     return out
 
 
+_sizes = itertools.count(8_192)
+
+
+def _forgetful() -> Program:
+    """The shipped program with an empty memo of texts: programs of the same words share theirs."""
+    settings = shipped()
+    return compile_program(attrs.evolve(settings, words=attrs.evolve(settings.words, cache_texts=next(_sizes))))
+
+
 def _whole_stages(traffic: Traffic) -> list[Stage]:
     """The shipped configuration, and the yardstick's rules, on the same events."""
     parsed = [orjson.loads(one) for one in traffic.json]
@@ -214,6 +225,13 @@ def _whole_stages(traffic: Traffic) -> list[Stage]:
             _warm(compiled, list(traffic.decoded)), beside="judge_y1",
         ),
     ]  # fmt: skip
+    out.insert(
+        1,
+        Stage(
+            "judge_fresh", "RoomGuard as shipped, mixed, no text seen before the run", len(traffic),
+            lambda: judged(_forgetful(), traffic.decoded), beside="judge_y1",
+        ),
+    )  # fmt: skip
     for kind in (Chat, Like):
         inputs = traffic.of(kind)
         name = kind.__struct_config__.tag

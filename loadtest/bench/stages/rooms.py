@@ -13,10 +13,11 @@ from loadtest.bench.stages.stage import Stage
 from loadtest.bench.stages.work import START, Traffic
 from roomguard.engine.outcome import ALLOW, Outcome
 from roomguard.engine.program import Program
+from roomguard.engine.room import RoomGuard
 from roomguard.model.actions import Action
 from roomguard.model.events import AnyEvent, Control
 from roomguard.runtime.clock import set_right
-from roomguard.runtime.hub import RoomPorts
+from roomguard.runtime.hub import Guard, RoomPorts
 from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.rooms import Rooms
 from roomguard.runtime.settings_rooms import RoomSettings
@@ -100,15 +101,20 @@ def _frames(payloads: Sequence[str]) -> list[Events]:
     return [frame for frame in map(decode, payloads) if isinstance(frame, Events)]
 
 
-async def _handed(frames: Sequence[Events]) -> int:
-    """All frames through `Rooms`, as a connection does it, with one checkpoint a frame."""
-    ports = RoomPorts(
-        new_guard=lambda _room, _program: Idle(),
-        restore_guard=lambda _room, _program, _data: Idle(),
+def _ports(new_guard: Callable[[str, Program], Guard]) -> RoomPorts:
+    """Ways out of rooms that lead nowhere."""
+    return RoomPorts(
+        new_guard=new_guard,
+        restore_guard=lambda room, program, _data: new_guard(room, program),
         publish=lambda _actions: 0,
         ended=lambda _ids: None,
         store=Nowhere(),
     )
+
+
+async def _handed(frames: Sequence[Events]) -> int:
+    """All frames through `Rooms`, as a connection does it: sorted by room, one checkpoint a frame."""
+    ports = _ports(lambda _room, _program: Idle())
     rooms = Rooms(RoomSettings(), program(), ports, clock=lambda: START)
     owner = Counting()
     known: dict[str, LiveRoom] = {}
@@ -131,6 +137,22 @@ async def _handed(frames: Sequence[Events]) -> int:
         await rooms.aclose()
         nursery.cancel_scope.cancel()
     return owner.events
+
+
+async def _opened(count: int, compiled: Program) -> int:
+    """Rooms of the shipped engine, each opened, its task begun, and ended again."""
+    ports = _ports(RoomGuard)
+    rooms = Rooms(RoomSettings(), compiled, ports, clock=lambda: START)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(rooms.run)
+        for number in range(count):
+            rooms.open(f"r{number}")
+            if not number % 64:
+                await trio.lowlevel.checkpoint()
+        opened = len(rooms)
+        await rooms.aclose()
+        nursery.cancel_scope.cancel()
+    return opened
 
 
 async def _channelled(frames: Sequence[Events]) -> int:
@@ -185,4 +207,11 @@ def stages(traffic: Traffic) -> list[Stage]:
                 beside=f"channel_hop_{batch}", most_ratio=0.1 if batch >= 16 else None,
             ),
         ]  # fmt: skip
+    count = min(2_000, size)
+    out.append(
+        Stage(
+            "room_open", "a room opened, its task begun and ended", count,
+            lambda: lambda: trio.run(_opened, count, program()), "us/room",
+        )
+    )  # fmt: skip
     return out

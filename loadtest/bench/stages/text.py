@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 from loadtest.bench.stages.stage import Stage
-from loadtest.bench.stages.work import looped, texts
+from loadtest.bench.stages.work import Traffic, looped, texts
 from loadtest.bench.yardsticks.rules import TunedRules, phrases
 from roomguard.engine.text.analyser import Analyser
 from roomguard.engine.text.settings import WordSettings
@@ -45,8 +45,9 @@ def _folded(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
-def stages(count: int = TEXTS) -> list[Stage]:
-    """Facts by script, and phrases by number."""
+def stages(traffic: Traffic) -> list[Stage]:
+    """Facts by script, and phrases by number; of as many texts as a quarter of the traffic has events."""
+    count = min(TEXTS, len(traffic) // 4)
     out = []
     both = []
     for name, plain in (("ascii", True), ("other", False)):
