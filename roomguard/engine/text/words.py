@@ -93,7 +93,10 @@ class _Cues:
     """Folded cues, and the points a text gets for those in it."""
 
     def __init__(self, cues: dict[str, _Cue]) -> None:
-        self._values = list(cues.values())
+        values = list(cues.values())
+        self._distinct = list(dict.fromkeys(values))
+        places = {cue: place for place, cue in enumerate(self._distinct)}
+        self._places = [places[cue] for cue in values]
         self._find = _automaton(list(cues)) if cues else None
 
     def scores(self, text: str) -> Scores:
@@ -102,8 +105,10 @@ class _Cues:
             return NO_SCORES
         best: dict[tuple[bool, str], int] = {}
         anchored: set[bool] = set()
-        for index, _, _ in self._find.find_matches_as_indexes(text, overlapping=True)[:MAX_MATCHES]:
-            cue = self._values[index]
+        places = self._places
+        found = self._find.find_matches_as_indexes(text, overlapping=True)[:MAX_MATCHES]
+        for place in {places[index] for index, _, _ in found}:
+            cue = self._distinct[place]
             if cue.anchor:
                 anchored.add(cue.begging)
             for begging in (False, True) if cue.both else (cue.begging,):
