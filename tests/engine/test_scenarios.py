@@ -296,6 +296,112 @@ def test_a_missing_field_is_no_answer() -> None:
     assert [("young", "ben"), ("old", "cat")] == [(action.rule, action.user) for action in scene.actions]
 
 
+# The same with other numbers and texts
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst", "expected"),
+    [("2/1s", 3, [4, 5, 7]), ("1/1s", 5, [6, 7]), ("10/1s", 2, []), ("1/2s", 1, [2, 3, 4])],
+)
+def test_bursts_of_other_sizes(rate: str, burst: int, expected: list[int]) -> None:
+    """Of messages 100 ms apart as many are free as the burst has and the pace gives back meanwhile."""
+    limits = {"chat": limit(rate, algorithm="gcra", burst=burst)}
+    scene = Scene(program(rule("slow", 'over("chat")', "warn"), limits=limits))
+    tripped = [number for number in range(1, 11) if scene.chat("ann", f"m{number}", at=number / 10).actions]
+
+    assert expected == tripped[: len(expected)]
+    assert bool(expected) == bool(tripped)
+
+
+@pytest.mark.parametrize(("count", "window"), [(6, 5.0), (30, 3_600.0), (8, 900.0)])
+def test_edges_of_other_windows(count: int, window: float) -> None:
+    """Half before and half after a full window count together, and the first ones no longer once they are out of it."""
+    scene = Scene(program(rule("seen", f"chats >= {count}", "warn"), features={"chats": feature("count", window)}))
+    half = count // 2
+    for number in range(count):
+        scene.chat("ann", f"m{number}", at=window + (-0.01 if number < half else 0.01), id=f"m{number}")
+    assert [f"m{count - 1}"] == [action.causes[0] for action in scene.actions]
+    for number in range(half - 1):
+        scene.chat("ann", f"n{number}", at=2 * window, id=f"n{number}")
+
+    assert 1 == len(scene.actions)
+
+
+@pytest.mark.parametrize("count", [1, 7, 500])
+def test_a_gift_delivered_twice_is_one(count: int) -> None:
+    """The last word of a streak that comes again under another id counts for nothing."""
+    features = {"gifts": feature("count", 60.0, events=("gift",))}
+    scene = Scene(program(rule("two", "gifts > 1", "warn", on=("gift",)), features=features))
+    scene.gift("ann", count, at=0, streak="s", streak_end=True, id="g1")
+    scene.gift("ann", count, at=0.4, streak="s", streak_end=True, id="g2")
+    assert [] == scene.actions
+    scene.gift("ann", count, at=1, streak="t", streak_end=True, id="g3")
+
+    assert ["g3"] == [action.causes[0] for action in scene.actions]
+
+
+@pytest.mark.parametrize(
+    ("text", "emotes", "tripped"),
+    [
+        ("WHY ARE YOU ALL ASLEEP", (), True), ("WHY ARE YOU ALL Asleep today", (), False), ("LOUD", (), False),
+        ("почему вы так молчите".upper(), (), True), ("12345 12345 12345 12345 A", (), True),
+        ("POGGERS KAPPAPRIDE MONKAS nice", ("POGGERS", "KAPPAPRIDE", "MONKAS"), False),
+        ("POGGERS WHAT A PLAY THAT WAS", ("POGGERS",), True), ("what a lovely day it was", (), False),
+    ],
+)  # fmt: skip
+def test_capitals(text: str, emotes: tuple[str, ...], tripped: bool) -> None:
+    """Twenty characters, seven in ten of the letters capitals: shouting; names of emotes are no shouting."""
+    scene = Scene(program(rule("caps", "length >= 20 and caps_ratio >= 0.7", "delete")))
+    scene.chat("ann", text, emotes=list(emotes))
+
+    assert tripped == bool(scene.actions)
+
+
+@pytest.mark.parametrize("size", [3, 20, 75])
+def test_clusters_of_other_sizes(size: int) -> None:
+    """One less than asked for is nothing; with the last one everybody is named, whatever dress their words wear."""
+    budget = BudgetSettings(actions_per_rule_minute=100, actions_per_room_minute=100)
+    wave = rule("wave", f"users >= {size}", "kick", cluster="users")
+    scene = Scene(program(wave, features={"users": feature("distinct", 30.0, key="text")}, budget=budget))
+    texts = ("Leave this room!", "leave THIS room", "l\u200beave this roo\u0301\u0301m", "\uff4ceave this room...")
+    for number in range(size):
+        assert [] == scene.actions
+        scene.chat(f"u{number}", texts[number % 4], at=number / 5)
+
+    assert [f"u{number}" for number in range(size)] == sorted({a.user or "" for a in scene.actions}, key=_number)
+    assert (size, 1) == (len(scene.actions), len({action.cluster for action in scene.actions}))
+
+
+def _number(user: str) -> int:
+    return int(user[1:])
+
+
+@pytest.mark.parametrize(("most", "window", "duration_s"), [(25, 10.0, 120.0), (100, 60.0, 3_600.0)])
+def test_rooms_filled_to_other_brims(most: int, window: float, duration_s: float) -> None:
+    """The restriction comes with the first message too many, once, and is over when it said."""
+    full = rule("full", f"room > {most}", "restrict", duration_s=duration_s)
+    scene = Scene(program(full, features={"room": feature("count", window, key="room")}))
+    for number in range(most + 5):
+        scene.chat(f"u{number}", f"m{number}", at=window * number / (2 * most), id=f"m{number}")
+
+    assert [("restrict", f"m{most}")] == [(action.kind, action.causes[0]) for action in scene.actions]
+    scene.chat("late", at=window + duration_s)
+
+    assert [] == scene.guard.in_force()
+
+
+def test_a_ladder_of_three_rungs() -> None:
+    """Each offence within two hours climbs, the last rung is held, and two quiet hours lead back to the ground."""
+    ladders = {"default": LadderSettings(steps=("warn", "mute 60", "mute 900"), decay_s=2 * HOUR)}
+    scene = Scene(program(rule("wall", "length > 20", "ladder"), ladders=ladders))
+    for at in (0, 7_000, 14_000, 21_000, 21_000 + 900 + 2 * HOUR):
+        scene.chat("ann", "y" * 25, at=at)
+
+    assert [("warn", None), ("mute", 60.0), ("mute", 900.0), ("mute", 900.0), ("warn", None)] == [
+        (action.kind, action.duration_s) for action in scene.actions
+    ]
+
+
 # The shipped configuration
 
 
@@ -330,6 +436,16 @@ def gg(scene: Scene) -> None:
 def gg_of_strangers(scene: Scene) -> None:
     for number in range(300):
         scene.chat(f"viewer{number}", "gg", at=number / 60)
+
+
+def well_played(scene: Scene) -> None:
+    for number, user in enumerate(crowd(scene, 200)):
+        scene.chat(user, ("well played", "Well played!!", "WP", "wellllll played", "ez")[number % 5], at=number / 50)
+
+
+def one_who_says_gg_often(scene: Scene) -> None:
+    for number in range(6):
+        scene.chat("ann", "gg", at=number * 290)
 
 
 def pasta_of_regulars(scene: Scene) -> None:
@@ -398,7 +514,8 @@ def a_link_by_a_regular(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "happening",
     [
-        gg, gg_of_strangers, pasta_of_regulars, laughter, excited_regulars, friends_who_raid, announced_newcomers,
+        gg, gg_of_strangers, well_played, one_who_says_gg_often, pasta_of_regulars, laughter, excited_regulars,
+        friends_who_raid, announced_newcomers,
         slow_mode_talk, gifts_and_likes, emotes, a_link_by_a_regular,
     ],
 )  # fmt: skip

@@ -263,6 +263,7 @@ class Analyser:
         # Without an anchor there is no score, without a blocked phrase none found: the cheaper automaton says so.
         variants = [f" {body} "] if phrases else []
         others = []
+        read = ""
         if spaced:
             others.append(f" {fold.join_spaced(body.split(' '))} ")
         if stretched:
@@ -273,7 +274,9 @@ class Analyser:
                 others.append(read)
         if apart:
             others.append(f" {fold.emoji_apart(part)} ")
-        variants += [other for other in dict.fromkeys(others) if other not in variants and lists.has_trigger(other)]
+        for other in dict.fromkeys(others):
+            if other not in variants and (other == read or lists.has_trigger(other)):
+                variants.append(other)
         found = [lists.scores(variant) for variant in variants]
         thin = f" {fold.collapse_doubles(body)} " if stretched else ""
         if stretched:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from unicodedata import category
+from collections.abc import Iterator
+from unicodedata import category, combining
 
 from roomguard.engine.text.confusables import LOOKALIKES
 
@@ -27,15 +28,46 @@ _SPOKEN_RANGES = (
 )
 
 
+def _members(ranges: str) -> Iterator[str]:
+    """The characters of a class."""
+    for low, high in re.findall(r"(.)(?:-(.))?", ranges):
+        yield from map(chr, range(ord(low), ord(high or low) + 1))
+
+
 def _marks_within(ranges: str) -> str:
     """The marks among what lies in the ranges of a class; letters of the same blocks left out."""
-    spans = re.findall(r"(.)(?:-(.))?", ranges)
-    every = (chr(code) for low, high in spans for code in range(ord(low), ord(high or low) + 1))
-    return "".join(char for char in every if category(char).startswith("M"))
+    return "".join(char for char in _members(ranges) if category(char).startswith("M"))
 
 
 SPOKEN_MARKS = _marks_within(_SPOKEN_RANGES)
 """Marks that are part of a word's spelling and no decoration: Hebrew, Arabic, Indic, Thai, Tibetan, Burmese, Khmer."""
+
+_SELDOM_RANGES = (
+    "\u0670-\u08ff\u0eb8-\u0fc6\u135d-\u1dbf\u2cef-\u2dff\ua66f-\uabed\ufb1e"
+    "\U000101fd-\U00011d97\U00016af0-\U00016ff1\U0001bc9e\U0001d165-\U0001d244\U0001e000-\U0001e94a"
+)
+
+
+def _joining_within(ranges: str) -> str:
+    """What stands on the character before it among what lies in the ranges of a class."""
+    return "".join(char for char in _members(ranges) if combining(char))
+
+
+SELDOM_MARKS = _joining_within(_SELDOM_RANGES)
+"""Marks that join the letter before them, of scripts and notations not named above; some of those are here too."""
+
+BEYOND = "\U000101fd-\U0001bc9e\U0001d165-\U0001d244\U0001e000-\U0001e94a"
+"""Where all of them lie that lie outside the basic plane, letters in between."""
+
+GROWN_8 = "\ufdfa-\ufdfb"
+"""Characters whose compatibility form is eight code points or more (up to eighteen)."""
+
+GROWN_4 = (
+    "\u2057\u2152\u2167\u2177\u247d-\u2487\u2a0c\u321d\u321e\u3300-\u3302\u3304\u3307\u3308\u330c\u330d\u3312\u3313"
+    "\u3315-\u3317\u3319-\u331b\u331f-\u3321\u332b\u332d\u332e\u3332-\u3334\u3336\u333d\u3343\u3347\u3348\u334a"
+    "\u334c\u334d\u3351\u3354\u3356\u337f\u3389\u33a8\u33ae\u33af\u33c2\u33c6\u33d8\ufdf2-\ufdf8\ufdfa-\ufdfc"
+)
+"""Characters whose compatibility form is four code points or more. None of them ends with a mark."""
 
 ART = "\u2500-\u25ff\u2800-\u28ff\U0001fb00-\U0001fbff\u2b1b\u2b1c"
 """Braille, boxes, blocks and squares, of which pictures are made."""
@@ -61,3 +93,11 @@ FOLDED_ODD = (
     "\U00010784\U00010792\U00010796\U000107a2\U000107aa\U000107b2\U000107b6"
 )
 """Other letters whose folded form has a decorating mark, an emoji or a lookalike in it."""
+
+ASTRAL = "\U00010000-\U0010ffff"
+"""What lies outside the basic plane."""
+
+
+def without_astral(members: str) -> str:
+    """A class without what lies outside the basic plane, for a search that takes that as a whole."""
+    return re.sub(f"[{ASTRAL}](?:-[{ASTRAL}])?", "", members)

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from operator import itemgetter
 from unicodedata import normalize
 
 from roomguard.engine.text import odd
-from roomguard.engine.text.classes import EMOJI, INVISIBLE, LOOKALIKE_LETTERS, MARKS, SPOKEN_MARKS
+from roomguard.engine.text.classes import (
+    BEYOND,
+    EMOJI,
+    GROWN_4,
+    GROWN_8,
+    INVISIBLE,
+    LOOKALIKE_LETTERS,
+    MARKS,
+    SELDOM_MARKS,
+    SPOKEN_MARKS,
+    without_astral,
+)
 from roomguard.engine.text.confusables import (
     CYRILLIC_TO_LATIN,
     GREEK_TO_LATIN,
@@ -29,11 +39,20 @@ MAX_LENGTH = 2000
 MAX_FOLDED = 512
 """Code points that are folded: of longer texts the first and the last half of this."""
 
-_NONSTARTERS = f"{MARKS}{SPOKEN_MARKS}\u3099\u309a\u302a-\u302f"
+_NONSTARTERS = f"{MARKS}{SPOKEN_MARKS}{SELDOM_MARKS}\u3099\u309a\u302a-\u302f"
 _MAX_NONSTARTERS = 30
+_LONG = 128
+"""Code points of a text from which on it is looked at whether it grows."""
+# A text ends where it has grown to MAX_FOLDED for sure: each of these ends with a character that what comes later does
+# not change unless it is the last, and loses at most its first to the character before it.
+_grows = re.compile(f"[{GROWN_4}]")
+_grown = re.compile(
+    f"(?:[^{GROWN_8}]*+[{GROWN_8}]){{{MAX_FOLDED // 7 + 1}}}|(?:[^{GROWN_4}]*+[{GROWN_4}]){{{MAX_FOLDED // 3 + 2}}}"
+)
 _invisible = re.compile(f"[{INVISIBLE}]")
 _marks = re.compile(f"[{MARKS}]+")
-_nonstarter = re.compile(f"[{_NONSTARTERS}]")
+# Without the many small ranges outside the basic plane a class is several times as fast; this one takes too much.
+_may_be_long = re.compile(f"[{without_astral(_NONSTARTERS)}{BEYOND}]{{{_MAX_NONSTARTERS + 1},}}")
 _long_nonstarters = re.compile(f"([{_NONSTARTERS}]{{{_MAX_NONSTARTERS}}})[{_NONSTARTERS}]+")
 _PICTURE = f"{EMOJI}\u200d\ufe0f\U0001f3fb-\U0001f3ff"
 _picture_before_letter = re.compile(f"[{_PICTURE}](?=[^\\W\\d_])")
@@ -44,14 +63,14 @@ _cyrillic = re.compile("[\u0400-\u045f\u0461-\u052f]")
 _greek = re.compile("[\u0370-\u03ff]")
 _mixable = re.compile("[\u0370-\u045f\u0461-\u052f]")
 _lookalike = re.compile(f"[{LOOKALIKE_LETTERS}]")
-_runs = re.compile(r"(.)\1\1+")
-_doubles = re.compile(r"(.)\1+")
-_one = itemgetter(1)  # a template such as r"\1" is put together in Python, match by match
+# All but the last of a series, to be replaced by nothing: putting back what matched is several times as dear.
+_runs = re.compile(r"(.)\1(?=\1)\1*(?=\1)")
+_doubles = re.compile(r"(.)(?=\1)\1*(?=\1)")
 _leet_sign = re.compile(r"[013457@$!|+]")
 _leet_in_word = re.compile(
-    r"[a-z][013457@$!|+]+[a-z]|(?<![a-z0-9])[013457@$]+[a-z][a-z]|[a-z][013457@$]{2}|[a-z][013@$](?![a-z0-9])"
+    r"[a-z][013457@$!|+]++[a-z]|(?<![a-z0-9])[013457@$]++[a-z][a-z]|[a-z][013457@$]{2}|[a-z][013@$](?![a-z0-9])"
 )
-_last_bangs = re.compile(r"!+(?![\w!])")
+_last_bangs = re.compile(r"(?<!!)!++(?!\w)")
 
 ASCII_FOLD = bytes(ord(chr(i).lower()) if chr(i).isalnum() and i < 128 else (i if i >= 128 else 32) for i in range(256))
 _LEET_FOLD = bytes(ord(LEET[i]) if i in LEET else folded for i, folded in enumerate(ASCII_FOLD))
@@ -84,11 +103,15 @@ def plain(text: str, kinds: int = odd.EVERY) -> str:
         text = text.replace("\u2019", "").replace("'", "").replace("`", "")
     if kinds & odd.MARK:
         text = _marks.sub("", text)
-    if len(text) > _MAX_NONSTARTERS and _nonstarter.search(text):
-        text = _long_nonstarters.sub(r"\1", text)
+    if len(text) > _MAX_NONSTARTERS:
+        text = _may_be_long.sub(_shorten, text)
     if kinds & odd.HIDDEN:
         text = _invisible.sub("", text)
-    text = normalize("NFKC", text[: MAX_FOLDED + 1])[:MAX_FOLDED].casefold()
+    text = text[: MAX_FOLDED + 1]
+    if len(text) > _LONG and _grows.search(text):
+        grown = _grown.match(text)
+        text = text if grown is None else grown[0]
+    text = normalize("NFKC", text)[:MAX_FOLDED].casefold()
     if not kinds or text.isascii():
         return text
     if kinds & odd.ALIKE:
@@ -98,6 +121,10 @@ def plain(text: str, kinds: int = odd.EVERY) -> str:
     if kinds & odd.ALIKE and _lookalike.search(text):
         text = text.translate(LOOKALIKES)
     return text
+
+
+def _shorten(found: re.Match[str]) -> str:
+    return _long_nonstarters.sub(r"\1", found[0])
 
 
 def may_be_apart(text: str) -> bool:
@@ -166,12 +193,12 @@ def _unmix(words: list[str]) -> tuple[list[str], int]:
 
 def collapse_runs(text: str) -> str:
     """Three and more of one character become one: `heeello` and `hello` differ, `heeeello` and `heeello` do not."""
-    return _runs.sub(_one, text)
+    return _runs.sub("", text)
 
 
 def collapse_doubles(text: str) -> str:
     """Every repeated character becomes one, for comparing stretched words; both sides must be folded so."""
-    return _doubles.sub(_one, text)
+    return _doubles.sub("", text)
 
 
 may_be_leet = _leet_sign.search

@@ -50,7 +50,7 @@ _HIDDEN_ENDINGS = (
 )
 _HIDDEN_LIST = tuple(_HIDDEN_ENDINGS.split("|"))
 _hidden = re.compile(
-    rf"(?<![\w.])([a-z0-9][a-z0-9\-]{{2,40}}){_dot}({_HIDDEN_ENDINGS})(?![\w])(\s{{0,1}}/\s{{0,1}}\S{{1,60}})?",
+    rf"(?<![\w.])([a-z0-9][a-z0-9\-]{{2,40}}+){_dot}({_HIDDEN_ENDINGS})(?![\w])(\s{{0,1}}/\s{{0,1}}\S{{1,60}})?",
     re.IGNORECASE,
 )
 _spaced = re.compile(r"(?<!\w)((?:[a-z0-9] ){3,30}[a-z0-9]) ?(?:\.|dot) ?((?:[a-z] ){1,4}[a-z])(?!\w)", re.IGNORECASE)
@@ -147,7 +147,12 @@ class LinkFinder:
                 return
 
     def _find_gapped(self, text: str, hidden: dict[str, str], found: dict[str, str]) -> None:
+        seen: set[str] = set()
         for match in _hidden.finditer(text):
+            said = text[match.start() : match.end(2)]
+            if said in seen:
+                continue
+            seen.add(said)
             name, ending = match[1].lower(), match[2].lower()
             gap = text[match.end(1) : match.start(2)]
             if not _explicit.search(gap) and not _plausible_gap(name, ending, gap):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from roomguard.engine.text.classes import (
     ART,
+    ASTRAL,
     EMOJI,
     FANCY,
     FOLDED_ODD,
@@ -18,6 +19,7 @@ from roomguard.engine.text.classes import (
     LOOKALIKE_LETTERS,
     MARKS,
     ODD_APOSTROPHES,
+    without_astral,
 )
 
 MARK, HIDDEN, PICTURE, DRAWING, DRESSED, FLAG, APOSTROPHE, ALIKE, WORDLIKE = (1 << bit for bit in range(9))
@@ -36,17 +38,8 @@ _TABLE = tuple(
         (FLAG, "\U0001f1e6-\U0001f1ff"), (APOSTROPHE, ODD_APOSTROPHES), (ALIKE, LOOKALIKE_LETTERS + FOLDED_ODD),
     )
 )  # fmt: skip
-_ASTRAL = "\U00010000-\U0010ffff"
-
-
-def _basic(members: str) -> str:
-    """A class without what lies outside the basic plane, which the search takes as a whole."""
-    return re.sub(f"[{_ASTRAL}](?:-[{_ASTRAL}])?", "", members)
-
-
-_odd = re.compile(
-    f"[{_basic(MARKS + INVISIBLE + EMOJI + ART + FANCY + ODD_APOSTROPHES + LOOKALIKE_LETTERS + FOLDED_ODD)}{_ASTRAL}]"
-)
+_ANY = MARKS + INVISIBLE + EMOJI + ART + FANCY + ODD_APOSTROPHES + LOOKALIKE_LETTERS + FOLDED_ODD
+_odd = re.compile(f"[{without_astral(_ANY)}{ASTRAL}]")
 _joined_emoji = re.compile(f"[{EMOJI}\ufe0f\U0001f3fb-\U0001f3ff]\u200d(?=[{EMOJI}])")
 find = _odd.findall
 """The odd characters of a text. One without any folds by NFKC and casefold alone."""

@@ -93,7 +93,10 @@ class _Cues:
     """Folded cues, and the points a text gets for those in it."""
 
     def __init__(self, cues: dict[str, _Cue]) -> None:
-        self._values = list(cues.values())
+        values = list(cues.values())
+        self._distinct = list(dict.fromkeys(values))
+        places = {cue: place for place, cue in enumerate(self._distinct)}
+        self._places = [places[cue] for cue in values]
         self._find = _automaton(list(cues)) if cues else None
 
     def scores(self, text: str) -> Scores:
@@ -102,8 +105,10 @@ class _Cues:
             return NO_SCORES
         best: dict[tuple[bool, str], int] = {}
         anchored: set[bool] = set()
-        for index, _, _ in self._find.find_matches_as_indexes(text, overlapping=True)[:MAX_MATCHES]:
-            cue = self._values[index]
+        places = self._places
+        found = self._find.find_matches_as_indexes(text, overlapping=True)[:MAX_MATCHES]
+        for place in {places[index] for index, _, _ in found}:
+            cue = self._distinct[place]
             if cue.anchor:
                 anchored.add(cue.begging)
             for begging in (False, True) if cue.both else (cue.begging,):
@@ -114,6 +119,8 @@ class _Cues:
 
 
 _MIN_JOINED = 4
+_PLAIN = 3
+"""Points of a plain advert; a text that has them is not read backwards as well."""
 
 
 def _joined(phrase: str) -> str:
@@ -131,6 +138,38 @@ def _refold(cues: dict[str, _Cue], how: Callable[[str], str]) -> dict[str, _Cue]
     return out
 
 
+class _Turned:
+    """Cues with their words in reverse order, which tell a text that is written backwards.
+
+    One of two words is no proof ("let me follow you"), another of any kind beside it is, or one of three words.
+    """
+
+    def __init__(self, cues: dict[str, _Cue]) -> None:
+        self._weights: list[int] = []
+        self.anchors: list[str] = []
+        phrases: list[str] = []
+        for phrase, cue in cues.items():
+            words = phrase.split()
+            if len(words) == 1 or phrase != f" {' '.join(words)} " or (cue.points == 1 and len(words) == 2):
+                continue
+            turned = f" {' '.join(reversed(words))} "
+            if turned in cues:
+                continue
+            phrases.append(turned)
+            if cue.anchor:
+                self.anchors.append(turned)
+            self._weights.append(0 if not cue.anchor else 1 if len(words) == 2 else 2)
+        self._find = _automaton(phrases) if phrases else None
+
+    def in_text(self, padded: str) -> bool:
+        """Whether a folded, padded text is written backwards."""
+        if self._find is None:
+            return False
+        found = {index for index, _, _ in self._find.find_matches_as_indexes(padded, overlapping=True)[:MAX_MATCHES]}
+        heaviest = max([self._weights[index] for index in found], default=0)
+        return heaviest > 1 or (heaviest == 1 and len(found) > 1)
+
+
 class WordLists:
     """The automata of one `WordSettings`. Immutable after construction."""
 
@@ -143,12 +182,15 @@ class WordLists:
         stretched = {fold.collapse_doubles(folded): phrase for folded, phrase in block.items()}
         self._stretched = _Phrases(stretched)
         self._patterns = tuple(zip(settings.regex, compile_patterns(settings.regex), strict=True))
-        cues = _collect_cues(settings)
+        cues = _builtin_cues() if settings.builtin_adverts else {}
+        self._turned = _Turned(cues)
+        for own in settings.adverts:
+            _keep_dearest(cues, own.phrase, _Cue(own.kind, own.points, own.begging, anchor=True))
         self._cues = _Cues(cues)
         self._stretched_cues = _Cues(_refold(cues, fold.collapse_doubles))
         self._joined_cues = _Cues(_refold(cues, _joined))
         anchors = [key for key, cue in cues.items() if cue.anchor]
-        triggers = list(dict.fromkeys([*_RUNS, *_SPELT_DOTS, *block, *anchors]))
+        triggers = list(dict.fromkeys([*_RUNS, *_SPELT_DOTS, *block, *anchors, *self._turned.anchors]))
         self.find_triggers = _automaton(triggers, MatchKind.LeftmostFirst).find_matches_as_indexes
         self.has_block = bool(block)
         self.has_patterns = bool(settings.regex)
@@ -183,8 +225,12 @@ class WordLists:
         return ""
 
     def scores(self, padded: str) -> Scores:
-        """Points of the cues in a folded, padded text."""
-        return self._cues.scores(padded)
+        """Points of the cues in a folded, padded text, read backwards where it is written so."""
+        scores = self._cues.scores(padded)
+        if scores.advert >= _PLAIN or scores.begging >= _PLAIN or not self._turned.in_text(padded):
+            return scores
+        turned = self._cues.scores(f" {' '.join(reversed(padded.split()))} ")
+        return max(scores, turned, key=lambda scores: scores.advert + scores.begging)
 
     def stretched_scores(self, padded: str) -> Scores:
         """The same for a text out of which every doubled letter was taken."""
@@ -201,14 +247,12 @@ def _sum(best: dict[tuple[bool, str], int]) -> Scores:
     return Scores(advert=advert, begging=begging, kinds=tuple(sorted({kind for _, kind in best})))
 
 
-def _collect_cues(settings: WordSettings) -> dict[str, _Cue]:
+def _builtin_cues() -> dict[str, _Cue]:
     cues: dict[str, _Cue] = {}
-    for kind in builtin.BUILTIN if settings.builtin_adverts else ():
+    for kind in builtin.BUILTIN:
         cue = _Cue(kind.name, kind.points, kind.begging, kind.anchor, kind.both)
         for phrase in _split(kind.phrases):
             _keep_dearest(cues, phrase, cue)
-    for own in settings.adverts:
-        _keep_dearest(cues, own.phrase, _Cue(own.kind, own.points, own.begging, anchor=True))
     return cues
 
 

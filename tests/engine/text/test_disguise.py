@@ -143,16 +143,34 @@ def test_there_are_200_adverts_and_they_are_caught() -> None:
 
 
 def test_disguises_together() -> None:
-    """Of what is caught plainly, at least 95 % is caught through twelve disguises."""
+    """Of what is caught plainly, at least 98 % is caught through twelve disguises."""
     plain = [line for line in SPAM if caught(ANALYSER.facts(line))]
 
-    assert share_caught([line for name in DISGUISES for line in disguised(name, plain)]) >= 0.95
+    assert share_caught([line for name in DISGUISES for line in disguised(name, plain)]) >= 0.98
 
 
 @pytest.mark.parametrize("name", [name for name in DISGUISES if name != "reversed"])
 def test_each_disguise(name: str) -> None:
     """Each disguise that leaves the words in order hides less than a tenth."""
     assert share_caught(disguised(name, SPAM)) >= 0.9
+
+
+def test_words_in_reverse_order() -> None:
+    """Of lines whose words stand in reverse order at least 85 % are caught."""
+    assert share_caught(disguised("reversed", SPAM)) >= 0.85
+
+
+@pytest.mark.parametrize(
+    ("text", "turned"),
+    [
+        ("channel youtube my to subscribe", True), ("group discord the in me dm and twitch on me follow", True),
+        ("let me follow you around the map", False), ("he made me follow him", False), ("my visit was short", False),
+        ("that channel my friend told me about", False), ("I want my sub to be a turkey one", False),
+    ],
+)  # fmt: skip
+def test_backwards_or_not(text: str, turned: bool) -> None:
+    """Three words of a cue in reverse order, or two beside another such cue; two alone are said by everybody."""
+    assert turned == (ANALYSER.facts(text).advert >= 3)
 
 
 @pytest.mark.parametrize("name", DISGUISES)

@@ -1,0 +1,61 @@
+"""Classes of characters hold what they say, and cutting what grows changes nothing."""
+
+from __future__ import annotations
+
+import re
+from unicodedata import combining, normalize
+
+from hypothesis import given, settings, strategies as st
+
+from roomguard.engine.text import fold
+from roomguard.engine.text.classes import GROWN_4, GROWN_8, SELDOM_MARKS, without_astral
+
+EVERY = [char for char in map(chr, range(0x110000)) if not "\ud800" <= char <= "\udfff"]
+
+
+def test_every_mark_that_joins_is_capped() -> None:
+    """What NFKC sorts behind a letter is known, all of it, so that no run of it is long."""
+    joins = re.compile(f"[{fold._NONSTARTERS}]")
+
+    assert [] == [char for char in EVERY if combining(normalize("NFD", char)[0]) and not joins.match(char)]
+
+
+def test_the_quick_class_takes_all_marks() -> None:
+    """The search that decides whether marks are looked at misses none."""
+    assert [] == [mark for mark in SELDOM_MARKS if fold._may_be_long.sub("", mark * 40)]
+
+
+def test_what_grows() -> None:
+    """The two classes are those whose compatibility forms are so long, and none of these ends with a mark."""
+    for members, least in ((GROWN_4, 4), (GROWN_8, 8)):
+        grown = re.compile(f"[{members}]")
+        forms = {char: normalize("NFKC", char) for char in EVERY}
+
+        assert [] == [char for char, form in forms.items() if (len(form) >= least) != bool(grown.match(char))]
+        assert {0} == {combining(form[-1]) for char, form in forms.items() if grown.match(char)}
+
+
+def test_a_class_without_what_lies_outside_the_basic_plane() -> None:
+    """Single characters and ranges go, the others stay."""
+    assert "a-z\u0301" == without_astral("a-z\U0001d165-\U0001d169\u0301\U00010a0d")
+
+
+letters = st.sampled_from("aZ б\u3316\ufdfa\ufdfb\ufdfc\u33a8\u30c8\u1100\u1161\u11a8\uac00\uff76\u0627\u1d62")
+marks = st.text("\u3099\uff9e\u0301\u0653\u0eb8\u0f39", max_size=3)
+syllables = st.builds(str.__add__, letters, marks)
+
+
+@given(st.lists(st.builds(str.__mul__, syllables, st.integers(1, 90)), min_size=1, max_size=12))
+@settings(max_examples=400, deadline=None)
+def test_a_text_that_grows_is_cut_where_nothing_changes(parts: list[str]) -> None:
+    """What a text is folded to is the beginning of what all of it is folded to."""
+    text = "".join(parts)
+
+    assert normalize("NFKC", text[: fold.MAX_FOLDED + 1])[: fold.MAX_FOLDED].casefold() == fold.plain(text, 0)
+
+
+def test_series_are_taken_out() -> None:
+    """Three and more become one, or two and more; two lines of nothing stay."""
+    text = "aabbbcccc\n\n\n  dd   eeeee"
+
+    assert ("aabc\n\n\n  dd e", "abc\n\n\n d e") == (fold.collapse_runs(text), fold.collapse_doubles(text))
