@@ -24,6 +24,12 @@ LEAST = 20
 FEW = 200
 """Spam texts below which the figures are guesses."""
 _SHOWN = 20
+_HELD_OUT = "split: the held-out files; nothing they say was learned from"
+_SPLITS = {
+    "user": "split by user: each fifth of the users is judged by weights learned from the others",
+    "text": "split by text: each fifth of the texts is judged by weights learned from the others",
+    "file": "split by file: each file is judged by weights learned from the others",
+}
 
 
 @click.command()
@@ -48,9 +54,13 @@ _SHOWN = 20
     "--before", "before_s", type=click.FloatRange(0, 3600), default=0.0, metavar="SECONDS",
     help="In recordings: what a human muted or kicked somebody for is all they wrote so long before.",
 )  # fmt: skip
+@click.option(
+    "--among", multiple=True, metavar="FILE", type=click.Path(exists=True, dir_okay=False),
+    help="In recordings: only messages that the actions in this file (of replay) were decided on. May be repeated.",
+)  # fmt: skip
 def learn(  # noqa: PLR0913 - a parameter a flag
     files: tuple[str, ...], *, out: str, holdout: tuple[str, ...], split: Split, text_field: str, label_field: str,
-    columns: str, unlabelled: Literal["skip", "ham"], before_s: float,
+    columns: str, unlabelled: Literal["skip", "ham"], before_s: float, among: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Learn from labelled texts how spam reads, and write a model for the feature text_spam.
 
@@ -66,12 +76,13 @@ def learn(  # noqa: PLR0913 - a parameter a flag
     """
     from roomguard.errors import RecordingError
     from roomguard.learning.measuring import learn as fitted, learn_for, merge, thinned, without
-    from roomguard.learning.samples import Reader, Reading
+    from roomguard.learning.samples import Reader, Reading, causes_of
 
     started = time.monotonic()
     names = tuple(name.strip() for name in columns.split(",") if name.strip())
-    reader = Reader(Reading(text_field, label_field, unlabelled, names, before_s))
     try:
+        only = frozenset[tuple[str, str]]().union(*map(causes_of, among)) if among else None
+        reader = Reader(Reading(text_field, label_field, unlabelled, names, before_s, only))
         found = reader.read(files)
         apart = reader.read(holdout) if holdout else None
     except RecordingError as error:
@@ -94,10 +105,13 @@ def learn(  # noqa: PLR0913 - a parameter a flag
     if len(thin) < len(samples):
         click.echo(f"ham thinned out: {len(thin):,} of {len(samples):,} texts are learned from")
     _need(thin, "to learn from")
+    if split == "user" and not any(sample.user for sample in thin):
+        split = "text"  # nobody is named as the writer of these
     _warn_of_few(thin, split)
     learned = learn_for(thin, tested, split) if tested else fitted(thin, split)
     _write(out, learned.model)
-    _say_figures(learned, "held-out files" if tested else f"held out by {split}, in turn")
+    click.echo(f"\n{_HELD_OUT if tested else _SPLITS[split]}")
+    _say_figures(learned)
     _say_grams(learned.model, thin)
     size = Path(out).stat().st_size
     click.echo(f"\n{out}: {size:,} bytes, content {learned.model.digest}, {time.monotonic() - started:.1f} s")
@@ -116,8 +130,6 @@ def _warn_of_few(samples: Sequence[Sample], split: Split) -> None:
     spam = sum(sample.spam for sample in samples)
     if spam < FEW:
         click.echo(f"warning: only {spam} spam texts; the figures below are rough")
-    if split == "user" and not any(sample.user for sample in samples):
-        click.echo("nobody is named as the writer of these texts: they are split text by text")
     if split == "file" and len({sample.file for sample in samples}) == 1:
         raise click.UsageError("--split file needs more than one file")
 
@@ -146,13 +158,11 @@ def _write(out: str, model: TextModel) -> None:
         part.unlink(missing_ok=True)
 
 
-def _say_figures(learned: Learned, how: str) -> None:
+def _say_figures(learned: Learned) -> None:
     from roomguard.learning.measuring import THRESHOLDS
 
     judged = learned.judged
-    figures = judged.figures()
-    click.echo(f"\n{how}: precision {figures.precision:.3f}, recall {figures.recall:.3f}, F1 {figures.f1:.3f} "
-               f"({figures.spam:,} spam, {figures.ham:,} ham; text_spam >= 0.5)")  # fmt: skip
+    click.echo(f"held out: {_line(judged)}; spam is text_spam >= 0.5")
     click.echo("  text_spam >=  precision  recall  of ham")
     for threshold in THRESHOLDS:
         at = judged.figures(threshold)
@@ -164,7 +174,8 @@ def _say_figures(learned: Learned, how: str) -> None:
 
 def _line(judged: Judged) -> str:
     figures = judged.figures()
-    return f"F1 {figures.f1:.3f} ({figures.spam:,} spam, {figures.ham:,} ham)"
+    return (f"precision {figures.precision:.3f}, recall {figures.recall:.3f}, F1 {figures.f1:.3f} "
+            f"({figures.spam:,} spam, {figures.ham:,} ham)")  # fmt: skip
 
 
 def _say_grams(model: TextModel, samples: Sequence[Sample]) -> None:

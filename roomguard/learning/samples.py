@@ -10,10 +10,11 @@ from __future__ import annotations
 import csv
 import gzip
 import html
+import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, BinaryIO, Literal
 
 import attrs
 import msgspec
@@ -43,6 +44,8 @@ class Reading:
     """Names of the columns of a table whose first line does not name them."""
     before_s: float = 0.0
     """A moderation event makes spam of what its target said in this many seconds before; 0: of the message it names."""
+    among: frozenset[tuple[str, str]] | None = None
+    """Room and id of the only messages that count; see `causes_of`."""
 
 
 @attrs.frozen
@@ -82,6 +85,52 @@ class _Row:
     event: str = ""
 
 
+def causes_of(file: str) -> frozenset[tuple[str, str]]:
+    """Room and id of each message that the actions in a file, as `replay` writes them, were decided on.
+
+    Raises RecordingError.
+    """
+    found: set[tuple[str, str]] = set()
+    for number, line in _numbered(file):
+        action = _object(line, file, number)
+        room, causes = action.get("room"), action.get("events") or action.get("causes") or []
+        if not isinstance(room, str) or not isinstance(causes, list):
+            raise RecordingError(f"{file}:{number}: is no action: it has no room, or no list of causes")
+        # The first is the message that was decided on, the others are what its sender wrote before.
+        found.update((room, cause) for cause in causes[:1] if isinstance(cause, str))
+    return frozenset(found)
+
+
+def _numbered(file: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file that hold something; whatever stands in the way of reading it is a RecordingError."""
+    number = 0
+    try:
+        with _opened(Path(file)) as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.isspace():
+                    # Some programs write a mark before the first line.
+                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise RecordingError(f"{file}:{number}: is not UTF-8: {error.reason}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        said = error.strerror if isinstance(error, OSError) else None
+        raise RecordingError(f"{file}:{number + 1}: cannot be read: {said or error}") from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _object(line: str, file: str, number: int) -> dict[str, Any]:
+    try:
+        record = msgspec.json.decode(line)
+    except msgspec.DecodeError as error:
+        raise RecordingError(f"{file}:{number}: {error}") from None
+    if not isinstance(record, dict):
+        raise RecordingError(f"{file}:{number}: a line must be a JSON object")
+    return record
+
+
 class Reader:
     """Reads files into samples, one after another."""
 
@@ -112,54 +161,42 @@ class Reader:
     def _rows(self, file: str) -> Iterator[_Row]:
         path = Path(file)
         kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-        try:
-            with _opened(path) as lines:
-                if kind in _TABLES:
-                    yield from self._table(lines, file, _TABLES[kind])
-                else:
-                    yield from self._lines(lines, file)
-        except OSError as error:
-            raise RecordingError(f"{file}: {error.strerror or error}") from None
-        except (UnicodeDecodeError, EOFError) as error:
-            raise RecordingError(f"{file}: cannot be read: {error}") from None
+        if kind in _TABLES:
+            yield from self._table(file, _TABLES[kind])
+        else:
+            yield from self._lines(file)
 
-    def _table(self, lines: TextIO, file: str, delimiter: str) -> Iterator[_Row]:
-        how = self._how
+    def _table(self, file: str, delimiter: str) -> Iterator[_Row]:
+        how, lines = self._how, _Lines(file)
         quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
         names = how.columns or None
         table: csv.DictReader[str] = csv.DictReader(lines, fieldnames=names, delimiter=delimiter, quoting=quoting)
-        for field in (how.text_field, how.label_field):
-            if field not in (table.fieldnames or ()):
-                named = ", ".join(table.fieldnames or ()) or "none"
-                raise RecordingError(f"{file}:1: {field}: no such column; there are {named}")
         try:
+            for field in (how.text_field, how.label_field):
+                if field not in (table.fieldnames or ()):
+                    named = ", ".join(table.fieldnames or ()) or "none"
+                    raise RecordingError(f"{file}:1: {field}: no such column; there are {named}")
             for row in table:
                 # Tables come from the web more often than from a chat: character references stand for characters.
                 text = html.unescape(row[how.text_field] or "")
                 yield _Row(text, row.get("user") or "", (), row[how.label_field])
         except csv.Error as error:
-            raise RecordingError(f"{file}:{table.line_num}: {error}") from None
+            raise RecordingError(f"{file}:{lines.number}: {error}") from None
 
-    def _lines(self, lines: TextIO, file: str) -> Iterator[_Row]:
-        """Texts in the order of the file, each when no later event can label it any more: at the end."""
+    def _lines(self, file: str) -> Iterator[_Row]:
+        """Texts in the order of the file, when no later event can label them any more: at its end."""
         rows: list[_Row] = []
         recent: dict[tuple[str, str], deque[_Row]] = defaultdict(lambda: deque(maxlen=_RECENT))
-        for number, line in enumerate(lines, 1):
-            if line.isspace():
-                continue
-            try:
-                record = msgspec.json.decode(line)
-            except msgspec.DecodeError as error:
-                raise RecordingError(f"{file}:{number}: {error}") from None
-            if not isinstance(record, dict):
-                raise RecordingError(f"{file}:{number}: a line must be a JSON object")
+        for number, line in _numbered(file):
+            record = _object(line, file, number)
             room = str(record.get("room", ""))
             if record.get("kind") == "moderation":
                 self._moderated(record, recent.get((room, str(record.get("target"))), ()))
             elif isinstance(record.get(self._how.text_field), str):
                 row = self._row(record)
-                rows.append(row)
                 recent[room, row.user].append(row)
+                if self._how.among is None or (room, row.event) in self._how.among:
+                    rows.append(row)
         return iter(rows)
 
     def _row(self, record: dict[str, Any]) -> _Row:
@@ -182,10 +219,17 @@ class Reader:
                 row.label = str(record["verb"])
 
 
-def _opened(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+class _Lines:
+    """The lines of a table, and how far it was read."""
+
+    def __init__(self, file: str) -> None:
+        self.number = 0
+        self._numbered = _numbered(file)
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in self._numbered:
+            self.number = number
+            yield line
 
 
 def _number(value: object) -> float:

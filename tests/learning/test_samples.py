@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from roomguard.errors import RecordingError
-from roomguard.learning.samples import Reader, Reading
+from roomguard.learning.samples import Reader, Reading, causes_of
 
 CHAT = {"id": "e1", "kind": "chat", "room": "r", "user": "ann", "ts": 1000.0, "text": "Hello there"}
 
@@ -82,7 +83,9 @@ def test_tables(tmp_path: Path) -> None:
     how = Reading("CONTENT", "CLASS")
     lines = ("ID,CONTENT,CLASS", 'x,"one,\ntwo &amp; three",1', "y,four\ufeff,0")
 
-    assert found(tmp_path / "a.csv", *lines, how=how) == [("one,\ntwo & three", True), ("four", False)]
+    both = [("one,\ntwo & three", True), ("four", False)]
+    assert found(tmp_path / "a.csv", *lines, how=how) == both
+    assert found(tmp_path / "a.csv", f"\ufeff{lines[0]}\r", *lines[1:], how=how) == both
     bare = Reading("text", "label", columns=("label", "text"))
     assert found(tmp_path / "a.tsv", 'ham\the said "no', "spam\tyes", how=bare) == [
         ('he said "no', False),
@@ -103,10 +106,13 @@ def test_compressed_files(tmp_path: Path) -> None:
     [
         ("a.jsonl", b'{"text": "a"}\nnonsense\n', "a.jsonl:2: "),
         ("a.jsonl", b"[1]\n", "a.jsonl:1: a line must be a JSON object"),
-        ("a.jsonl", b"\xff\xfe\n", "cannot be read"),
+        ("a.jsonl", b'{"text": "a"}\n\n{"text": "\xff"}\n', "a.jsonl:3: is not UTF-8: invalid start byte"),
+        ("a.csv", b"text,label\na,1\nb\xe9,1\n", "a.csv:3: is not UTF-8"),
+        ("a.csv", b"text,label\na,1\na\rb,1\n", "a.csv:3: new-line character"),
         ("a.csv", b"text,class\n", "a.csv:1: label: no such column; there are text, class"),
         ("a.csv", b"", "a.csv:1: text: no such column; there are none"),
-        ("a.jsonl.gz", b"not compressed", "a.jsonl.gz"),
+        ("a.jsonl.gz", b"not compressed", "a.jsonl.gz:1: cannot be read: "),
+        ("a.jsonl.gz", gzip.compress(b"{}\n")[:-9], "a.jsonl.gz:2: cannot be read: "),
     ],
 )
 def test_what_cannot_be_read(tmp_path: Path, name: str, text: bytes, message: str) -> None:
@@ -115,6 +121,44 @@ def test_what_cannot_be_read(tmp_path: Path, name: str, text: bytes, message: st
 
     with pytest.raises(RecordingError, match=message.replace("[", r"\[")):
         Reader(Reading()).read([str(tmp_path / name)])
+
+
+def test_only_what_was_decided_on(tmp_path: Path) -> None:
+    """With the actions of a replay, only messages they were decided on count; labels still come from a human."""
+    actions, file = tmp_path / "actions.jsonl", tmp_path / "a.jsonl"
+    lines = [
+        {**CHAT, "id": "one", "user": "bob", "text": "one"},
+        {**CHAT, "id": "two", "user": "bob", "text": "two"},
+        {**CHAT, "id": "three", "user": "cat", "text": "three"},
+        {**CHAT, "id": "four", "user": "cat", "text": "four"},
+        {"kind": "moderation", "room": "r", "verb": "mute", "target": "bob", "target_event": "two", "ts": 1001.0},
+    ]
+    actions.write_text(
+        '{"kind": "delete", "room": "r", "events": ["two"], "causes": ["two", "one"]}\n'
+        '{"kind": "mute", "room": "r", "causes": ["three", "four"]}\n'
+        '{"kind": "restrict", "room": "r"}\n'
+        '{"kind": "delete", "room": "another", "causes": ["four"]}\n'
+    )
+
+    among = Reading(unlabelled="ham", among=causes_of(str(actions)))
+    assert found(file, *lines, how=among) == [("two", True), ("three", False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"room": "r", "causes": ["a"]}\n[]\n', "x.jsonl:2: a line must be a JSON object"),
+        ('\n{"causes": ["a"]}\n', "x.jsonl:2: is no action"),
+        ('{"room": "r", "causes": "a"}\n', "x.jsonl:1: is no action"),
+        ("{", "x.jsonl:1: "),
+    ],
+)
+def test_what_holds_no_actions(tmp_path: Path, text: str, message: str) -> None:
+    """A file of actions that is none is refused with its line."""
+    (tmp_path / "x.jsonl").write_text(text)
+
+    with pytest.raises(RecordingError, match=re.escape(message)):
+        causes_of(str(tmp_path / "x.jsonl"))
 
 
 def test_equal_texts_have_one_key(tmp_path: Path) -> None:

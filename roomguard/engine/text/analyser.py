@@ -41,8 +41,8 @@ _LEET_SIGNS = frozenset(b"013457@$|+")
 _bang_in_word = re.compile(r"![A-Za-z]")
 _digits = re.compile(r"\d").findall
 MEMO_LENGTH = 24
-"""Code points of the longest text that is remembered: of real chat half of the texts up to here are copies of one of the
-12,000 before, of longer ones a tenth."""
+"""Code points of the longest text that is remembered: in real chat half of the texts up to here are copies of one of
+the 12,000 before, of longer ones a tenth."""
 _MANY_DIGITS = 3
 """Digits from which on a text outside ASCII may hold an account or a number to call."""
 

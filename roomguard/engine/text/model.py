@@ -1,27 +1,32 @@
 """A small linear model of texts: the weights of hashed character n-grams, learned from labels, in one file.
 
 A text is read as the set of its 2-, 3- and 4-grams (of single characters too where it is not plain ASCII: there one
-character can be a word). Each n-gram has a place in one table of signed bytes; the score is their sum over the square
+character can be a word) and of the words and marks it has in ASCII, alone, in pairs and in threes: what characters say
+holds for any language, and what words say holds better from one room to the next. Each of these n-grams has a place in
+one table of signed bytes; the score is their sum over the square
 root of their number, plus weights for the text's length, repetition and capitals, taken to a probability. Hashing
 needs no vocabulary, so the file has one size, and a text that was never seen has a score.
 
-All n-grams of a text are hashed at once: the text is one large integer with a lane of 32 bits a character, and a
-multiplication by a constant is one for every lane.
+All n-grams of characters are hashed at once: the text is one large integer with a lane of 32 bits a character, and a
+multiplication by a constant is one for every lane. Words are hashed by their CRC.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
+from itertools import pairwise
 from operator import itemgetter
 from struct import Struct
 from typing import Final
+from zlib import crc32
 
 import attrs
 import msgspec
 
 MAGIC: Final = b"roomguard text model\n"
-VERSION: Final = 1
+VERSION: Final = 2
 BITS: Final = 18
 SIZE: Final = 1 << BITS
 """Places in the table: one byte each."""
@@ -30,6 +35,9 @@ MAX_BYTES: Final = 1 << 20
 MAX_CODE_POINTS: Final = 600
 """Code points of a folded text that are read."""
 ORDERS: Final = (1, 2, 3, 4)
+WORD_ORDERS: Final = (1, 2, 3)
+MAX_WORDS: Final = 120
+"""Words and marks of a text that are read; the edges of the text count as two more."""
 SHAPES: Final = 41
 """Weights for what a text looks like: length, repetition, capitals."""
 LOUDEST: Final = 5
@@ -44,6 +52,10 @@ _CHARACTERS = int.from_bytes(b"\xff\xff\0\0" * _LANES, "little")
 _PLACES = int.from_bytes((SIZE - 1).to_bytes(4, "little") * _LANES, "little")
 _UNPACK = tuple(Struct(f"<{count}I") for count in range(4 * _LANES + 1))
 _CHECKSUM_BYTES = 16
+_WORD = re.compile(r"[a-z0-9']+|[!-/:-@]")
+_EDGE = 1
+"""What stands for the beginning and the end of a text among the hashes of its words."""
+_WORD_FACTORS = (1, 40_503, 2_654_435_769)
 
 
 class ModelError(ValueError):
@@ -67,6 +79,10 @@ def normal(low: str) -> str:
 
 def grams(text: str) -> tuple[int, ...]:
     """The places of all n-grams of a `normal` text, with repeats, in the order of `spelled`."""
+    return (*_of_characters(text), *_of_words(text))
+
+
+def _of_characters(text: str) -> tuple[int, ...]:
     lanes = len(text)
     size = 4 * lanes
     one = int.from_bytes(text.encode("utf-32-le", "surrogatepass"), "little") & _CHARACTERS
@@ -85,10 +101,30 @@ def grams(text: str) -> tuple[int, ...]:
     return _UNPACK[len(data) >> 2].unpack(data)
 
 
+def _of_words(text: str) -> list[int]:
+    _, second, third = _WORD_FACTORS
+    words = [crc32(word.encode()) for word in _WORD.findall(text)[:MAX_WORDS]]
+    if not words:
+        return []
+    ones = [_EDGE, *words, _EDGE]
+    mask = SIZE - 1
+    twos = [one + two * second for one, two in pairwise(ones)]
+    threes = [pair + one * third for pair, one in zip(twos, ones[2:], strict=False)]
+    return [number & mask for number in (*words, *twos, *threes)]
+
+
 def spelled(text: str) -> list[str]:
-    """The n-grams of a `normal` text, in the order of `grams`."""
+    """The n-grams of a `normal` text, in the order of `grams`; those of words as they stand in it."""
     orders = ORDERS[1:] if text.isascii() else (*ORDERS[1:], 1)
-    return [text[at : at + order] for order in orders for at in range(len(text) - order + 1)]
+    characters = [text[at : at + order] for order in orders for at in range(len(text) - order + 1)]
+    spans = [word.span() for word in _WORD.finditer(text)][:MAX_WORDS]
+    if not spans:
+        return characters
+    edged = [(0, 0), *spans, (len(text), len(text))]
+    words = [text[begin:end] for begin, end in spans]
+    for order in WORD_ORDERS[1:]:
+        words += [text[edged[at][0] : edged[at + order - 1][1]] for at in range(len(edged) - order + 1)]
+    return characters + words
 
 
 def read(low: str, part: str) -> Reading:
@@ -167,11 +203,15 @@ class TextModel:
         """The n-grams that speak loudest for spam in a folded text, those inside another one left out."""
         text = normal(low)
         table = self.table
-        weights = {gram: table[place] for gram, place in zip(spelled(text), grams(text), strict=True)}
+        weights: dict[str, int] = {}
+        for gram, place in zip(spelled(text), grams(text), strict=True):
+            weights[gram] = max(table[place], weights.get(gram, 0))
         ranked = sorted(weights, key=lambda gram: (-weights[gram], -len(gram), gram))
+        # What speaks much lower than the loudest one explains nothing.
+        least = MIDDLE + max(0, weights[ranked[0]] - MIDDLE) // 4
         out: list[str] = []
         for gram in ranked:
-            if weights[gram] <= MIDDLE or len(out) == most:
+            if weights[gram] <= least or len(out) == most:
                 break
             if gram.strip() and not any(gram in other for other in out):
                 out.append(gram)

@@ -6,6 +6,7 @@ import hashlib
 import math
 import random
 from time import perf_counter
+from zlib import crc32
 
 import attrs
 import msgspec
@@ -14,11 +15,17 @@ from hypothesis import given, strategies as st
 
 from roomguard.engine.text import Analyser, WordSettings
 from roomguard.engine.text.model import (
+    _EDGE,
     _FACTORS,
+    _WORD,
+    _WORD_FACTORS,
     MAX_BYTES,
+    MAX_WORDS,
     MIDDLE,
     SHAPES,
     SIZE,
+    VERSION,
+    WORD_ORDERS,
     Figures,
     ModelError,
     TextModel,
@@ -47,12 +54,43 @@ MODEL = model(loud="cheap viewers")
 def test_each_gram_has_its_place(text: str) -> None:
     """Hashing all n-grams at once is hashing each by itself."""
     text = normal(text)
+    words = [_EDGE, *(crc32(word.encode()) for word in _WORD.findall(text)), _EDGE]
+    of_words = [
+        sum(word * factor for word, factor in zip(words[at : at + order], _WORD_FACTORS, strict=False)) & (SIZE - 1)
+        for order in WORD_ORDERS
+        for at in range(len(words) - order + 1)
+        if order > 1 or 0 < at < len(words) - 1
+    ] * (len(words) > 2)
+    characters = spelled(text)[: len(grams(text)) - len(of_words)]
 
     one_by_one = [
         sum((ord(letter) & 0xFFFF) * factor for letter, factor in zip(gram, _FACTORS, strict=False)) & (SIZE - 1)
-        for gram in spelled(text)
+        for gram in characters
     ]
-    assert one_by_one == list(grams(text))
+    assert one_by_one + of_words == list(grams(text))
+
+
+@given(st.text(max_size=80))
+def test_each_gram_can_be_shown(text: str) -> None:
+    """Every place has its piece of the text, so that evidence can be read."""
+    text = normal(text)
+
+    assert len(spelled(text)) == len(grams(text))
+    assert all(gram in text for gram in spelled(text))
+
+
+def test_words_are_read_up_to_a_bound() -> None:
+    """A text of many words costs no more than its first ones."""
+    few, many = normal("a " * MAX_WORDS), normal("a " * 2 * MAX_WORDS)
+
+    assert len(grams(many)) - len(grams(few)) == 3 * (len(many) - len(few))
+
+
+def test_words_are_told_apart_by_order() -> None:
+    """The same words in another order are other pairs and threes."""
+    there, back = (set(read(text, text).grams) for text in ("one two three", "three two one"))
+
+    assert len(there - back) >= 4
 
 
 @given(st.text(max_size=3_000))
@@ -90,6 +128,7 @@ def test_the_loudest_grams_are_named() -> None:
     assert 0 < len(named) <= 5
     assert all(gram in " hello cheap viewers for you " for gram in named)
     assert all(gram in " cheap viewers " for gram in named)
+    assert "cheap viewers" in named
 
 
 def test_a_file_is_read_back() -> None:
@@ -126,7 +165,7 @@ def _flipped(at: int) -> bytes:
         (to_bytes(MODEL) + b"\0", "checksum"),
         (_flipped(-20), "checksum"),
         (_flipped(9_000), "checksum"),
-        (_headed(version=2), "version 2; this roomguard reads version 1"),
+        (_headed(version=VERSION + 1), f"version {VERSION + 1}; this roomguard reads version {VERSION}"),
         (_headed(bits=20), "do not fit"),
         (_headed(shapes=[0.0]), "do not fit"),
         (_headed(unit="much"), "damaged"),
