@@ -206,7 +206,7 @@ class _MeteredPipe(trio.abc.Stream):
                 return b""
             data = b"".join(self._cut)
             self._cut.clear()
-        if self.in_library or self._meter.pending:
+        if self.in_library or self._meter.pending or self._meter.closing():
             return data
         payloads: list[bytes] = []
         at = take_texts(data, 0, len(data), self._max_bytes, payloads)
