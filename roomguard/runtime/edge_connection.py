@@ -129,6 +129,8 @@ class EdgeConnection:
         self._states: list[tuple[str, list[Action]]] = []
         self._held: dict[str, list[Sent]] = {}
         self._in_turn = False
+        self._kinds: list[type[Event]] = []
+        """Of the events of this turn, to be counted at its end."""
         self._sending = False
         self._something = trio.Event()
         self._relief: trio.Event | None = None
@@ -242,6 +244,9 @@ class EdgeConnection:
         """Send what a turn's frames are answered with, from here if that takes no waiting: the sender sleeps on."""
         self._session.turn_over()
         self._in_turn = False
+        if self._kinds:
+            self._house.rooms.counters.kinds.update(self._kinds)
+            self._kinds.clear()
         if not self._outbox:
             return
         only_answers = not (self._states or self._sending or self._closing or self._subscription.behind)
@@ -288,8 +293,8 @@ class EdgeConnection:
         ticket = session.take(frame, arrival, self._house.rooms.settings.fail_mode)
         if frame.events:
             self._set_right(frame.events, arrival)
-            ticket.special = self._count_kinds(frame.events)
-        if not frame.plain:
+            ticket.special = self._note_kinds(frame.events)
+        if frame.gate or frame.rejected or frame.unknown or frame.repaired:
             self._count(frame)
         return ticket
 
@@ -303,20 +308,15 @@ class EdgeConnection:
             counters.clamped += held
             counters.corrected += offset != 0.0
 
-    def _count_kinds(self, events: list[AnyEvent]) -> bool:
-        """Count events by kind; whether one is among them that concerns the room as well as its guard."""
-        counted = self._house.rooms.counters.kinds
-        if len(events) > 4:
-            kinds: list[type[Event]] = list(map(type, events))
-            counted.update(kinds)
-            return not _SPECIAL.isdisjoint(kinds)
-        special = False
-        for event in events:  # `update` costs more than this before it begins
-            kind = type(event)
-            counted[kind] += 1
-            if kind in _SPECIAL:
-                special = True
-        return special
+    def _note_kinds(self, events: list[AnyEvent]) -> bool:
+        """Have events counted by kind; whether one is among them that concerns the room as well as its guard."""
+        if len(events) == 1:
+            kind = type(events[0])
+            self._kinds.append(kind)
+            return kind in _SPECIAL
+        kinds: list[type[Event]] = list(map(type, events))
+        self._kinds += kinds
+        return not _SPECIAL.isdisjoint(kinds)
 
     def _count(self, frame: Events) -> None:
         counters = self._house.counters

@@ -85,7 +85,7 @@ class FrameMeter:
 
     def feed(self, data: bytes, now: float) -> int:
         """How many bytes of `data` may be handed on: all of them, or up to the frame that set `fault`."""
-        if self._closing():
+        if self.closing():
             return len(data)
         self._bucket.refill(now)
         at, end = 0, len(data)
@@ -100,7 +100,7 @@ class FrameMeter:
             at = self._header(data, at)
             if self.fault is not None:
                 return began
-            if self._closing():
+            if self.closing():
                 return end
         return end
 
@@ -109,7 +109,7 @@ class FrameMeter:
             self.messages += 1
             self._last = False
 
-    def _closing(self) -> bool:
+    def closing(self) -> bool:
         """After a close frame nothing that follows means anything."""
         return self._over
 

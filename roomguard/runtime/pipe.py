@@ -70,7 +70,7 @@ class Pipe(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """The next bytes, b"" at the end. Raises trio's BrokenResourceError and ClosedResourceError."""
-        if self._closed:
+        if self._closed or self.aborted:
             raise trio.ClosedResourceError
         if self._pushed:
             await trio.lowlevel.checkpoint()

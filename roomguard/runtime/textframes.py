@@ -12,10 +12,11 @@ try:
 except ImportError:  # built without a compiler: the same, slower
     from websockets.utils import apply_mask
 
-_WHOLE_TEXT = 0x81
+WHOLE_TEXT = 0x81
+"""How a text in one piece begins."""
 _MASKED = 0x80
 _LONGEST_HEADER = 14
-_SMALL_HEADS = tuple(bytes((_WHOLE_TEXT, size)) for size in range(126))
+_SMALL_HEADS = tuple(bytes((WHOLE_TEXT, size)) for size in range(126))
 
 
 def take_texts(data: bytes, at: int, most: int, max_bytes: int, payloads: list[bytes]) -> int:
@@ -24,7 +25,7 @@ def take_texts(data: bytes, at: int, most: int, max_bytes: int, payloads: list[b
     Stops in front of anything else, of a frame that is not all there and of one with a payload over `max_bytes`.
     """
     end = len(data)
-    while most and end - at >= 6 and data[at] == _WHOLE_TEXT:
+    while most and end - at >= 6 and data[at] == WHOLE_TEXT:
         size = data[at + 1] - _MASKED
         start = at + 6
         if size >= 126:
@@ -56,6 +57,11 @@ def frame_bytes(data: bytes, at: int) -> int | None:
         size = int.from_bytes(data[at + 2 : at + 2 + wide], "big")
         header += wide
     return header + size
+
+
+def is_masked(data: bytes, at: int) -> bool:
+    """Whether the frame at `at` has a mask, as far as can be told."""
+    return len(data) - at < 2 or data[at + 1] >= _MASKED
 
 
 def text_head(size: int) -> bytes:

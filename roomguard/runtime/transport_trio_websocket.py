@@ -1,4 +1,8 @@
-"""Backend "trio-websocket": the library's reader task, with a meter in front of it and our pipe below it."""
+"""Backend "trio-websocket": the library's reader task, with a meter in front of it and our pipe below it.
+
+The library shakes hands, answers pings, closes, and joins fragments. Whole text frames are split off before it and
+written past it: it has a task switch for each message, and its parser costs several times what is in a small one.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,11 @@ from roomguard.runtime.framemeter import Fault, FrameMeter
 from roomguard.runtime.handshake import Opening
 from roomguard.runtime.pipe import Pipe
 from roomguard.runtime.settings_listen import ListenSettings
-from roomguard.runtime.textframes import text_head
+from roomguard.runtime.textframes import WHOLE_TEXT, frame_bytes, is_masked, take_texts, text_head
 from roomguard.runtime.transport import BaseConnection, as_text, cut_reason
 
+_TEXTS_A_TURN = 256
+"""Texts given at once; others get a turn before the next."""
 _CLOSE_BYTE = 0x88
 _SPOKEN = frozenset({1002, 1007})
 _PING = b"\x89\x02rg"
@@ -52,6 +58,18 @@ class TrioWebsocketConnection(BaseConnection):
 
     async def receive(self) -> list[str]:
         """See `Connection`."""
+        metered = self._metered
+        if metered.texts:
+            await trio.lowlevel.checkpoint()
+        while not metered.texts and not metered.in_library and not metered.ended.is_set():
+            await metered.wait_news()
+        messages = metered.take_texts(_TEXTS_A_TURN) or await self._from_library()
+        self._received += len(messages)
+        self._pipe.saw(len(messages))
+        return messages
+
+    async def _from_library(self) -> list[str]:
+        """What came in fragments, or the end."""
         try:
             messages = [as_text(await self._ws.get_message())]
         except trio_websocket.ConnectionClosed as closed:
@@ -61,7 +79,7 @@ class TrioWebsocketConnection(BaseConnection):
         with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
             while True:
                 messages.append(as_text(queue.receive_nowait()))
-        self._received += len(messages)
+        self._metered.in_library = max(0, self._metered.in_library - len(messages))
         return messages
 
     async def send_many(self, messages: Sequence[bytes | str]) -> None:
@@ -96,6 +114,7 @@ class TrioWebsocketConnection(BaseConnection):
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """See `Connection`."""
+        self._metered.take_no_more()
         if not self._failed() and not self._pipe.aborted:
             with trio.move_on_after(self._settings.close_s):
                 with contextlib.suppress(trio_websocket.ConnectionClosed, *_GONE):
@@ -111,6 +130,7 @@ class TrioWebsocketConnection(BaseConnection):
                 await self._metered.send_all(_PING)
 
     async def _fail(self, fault: Fault) -> None:
+        self._metered.take_no_more()
         await self._metered.fail(fault)
         with trio.move_on_after(self._settings.close_s):
             await self._metered.ended.wait()
@@ -141,6 +161,75 @@ class _MeteredPipe(trio.abc.Stream):
         """What `send_now` began to write."""
         self.accepted = trio.Event()
         self.ended = trio.Event()
+        self.texts: list[str] = []
+        """Whole texts that were split off and wait to be taken; nothing is read until they are."""
+        self.in_library = 0
+        """Messages the library has got in fragments and not given back: later ones go through it too, behind them."""
+        self._taken = trio.Event()
+        self._news = trio.Event()
+        self._deaf = False
+        self._max_bytes = settings.max_frame_bytes
+        self._behind = b""
+        """What stood behind texts in the same read."""
+        self._cut: list[bytes] = []
+        """The beginning of a text whose end is still to come, kept from the library."""
+        self._cut_bytes = self._cut_needs = 0
+
+    def take_texts(self, most: int) -> list[str]:
+        """At most so many of the texts that wait."""
+        if len(self.texts) <= most:
+            texts, self.texts = self.texts, []
+            self._taken.set()
+            return texts
+        texts = self.texts[:most]
+        del self.texts[:most]
+        return texts
+
+    def take_no_more(self) -> None:
+        """Nobody takes texts any more: read on for what the library waits for."""
+        self._deaf = True
+        self.texts.clear()
+        self._taken.set()
+        self._news.set()
+
+    async def wait_news(self) -> None:
+        """Until texts wait, the library got something, or the end has come."""
+        await self._news.wait()
+        self._news = trio.Event()
+
+    def _split(self, data: bytes) -> bytes:
+        """Put the whole texts at the front into `texts`; what is left is the library's."""
+        if self._cut:
+            self._cut.append(data)
+            self._cut_bytes += len(data)
+            if self._cut_bytes < self._cut_needs:
+                return b""
+            data = b"".join(self._cut)
+            self._cut.clear()
+        if self.in_library or self._meter.pending or self._meter.closing():
+            return data
+        payloads: list[bytes] = []
+        at = take_texts(data, 0, len(data), self._max_bytes, payloads)
+        if not self._deaf:
+            self._decode(payloads)
+        if at == len(data) or data[at] != WHOLE_TEXT:
+            return data[at:]
+        size = frame_bytes(data, at)
+        if (size is not None and size > self._max_bytes) or not is_masked(data, at):
+            return data[at:]
+        self._cut_bytes = len(data) - at
+        self._cut_needs = size or self._cut_bytes + 1
+        if self._cut_bytes >= self._cut_needs:
+            return data[at:]
+        self._cut.append(data[at:])
+        return b""
+
+    def _decode(self, payloads: list[bytes]) -> None:
+        try:
+            for payload in payloads:
+                self.texts.append(str(payload, "utf-8"))
+        except UnicodeDecodeError:
+            self._meter.fault = Fault(1007, "invalid UTF-8")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Bytes that passed the meter; the end once something did not."""
@@ -152,32 +241,53 @@ class _MeteredPipe(trio.abc.Stream):
             not self.accepted.is_set()
         ):  # frames that came with the request: the library takes them only after its answer
             await self.accepted.wait()
+        while True:
+            while self.texts and not self._owner._failed():  # noqa: SLF001 - one object in two layers
+                self._taken = trio.Event()
+                await self._taken.wait()
+            data = await self._read(max_bytes)
+            if data is not None:
+                return data
+
+    async def _read(self, max_bytes: int | None) -> bytes | None:
+        """One read: what of it is the library's, None if nothing is yet, b"" for the end."""
         owner, meter = self._owner, self._meter
-        if meter.fault is not None or owner._failed():  # noqa: SLF001 - one object in two layers
+        if meter.fault is not None or owner._failed():  # noqa: SLF001
             return await self._end()
-        owner._note_reading_again()  # noqa: SLF001
-        try:
-            data = await self._pipe.receive_some(max_bytes)
-        except _GONE:
-            self.ended.set()
-            raise
+        data, self._behind = self._behind, b""
         if not data:
-            self.ended.set()
-            return b""
-        if owner._failed():  # noqa: SLF001
-            return await self._end()
+            owner._note_reading_again()  # noqa: SLF001
+            try:
+                data = await self._pipe.receive_some(max_bytes)
+            except _GONE:
+                self._over()
+                raise
+            if not data:
+                self._over()
+                return b""
+            if owner._failed():  # noqa: SLF001
+                return await self._end()
+            data = self._split(data)
+            if self.texts and data:
+                # A close or a ping behind texts is the library's when these have been taken, and mostly answered.
+                self._behind, data = data, b""
         messages = meter.messages
-        good = meter.feed(data, trio.current_time())
-        owner._note_unfinished(meter.pending, meter.messages != messages)  # noqa: SLF001
-        if good == len(data):
-            return data
-        return data[:good] or await self._end()
+        good = meter.feed(data, trio.current_time()) if data else 0
+        self.in_library += meter.messages - messages
+        finished = bool(self.texts) or meter.messages != messages
+        owner._note_unfinished(meter.pending or bool(self._cut), finished)  # noqa: SLF001
+        self._news.set()
+        return data[:good] or None
+
+    def _over(self) -> None:
+        self.ended.set()
+        self._news.set()
 
     async def _end(self) -> bytes:
         """Says why, if that was not done, and lets the library believe that the peer is gone."""
         if self._meter.fault is not None:
             await self.fail(self._meter.fault)
-        self.ended.set()
+        self._over()
         return b""
 
     async def fail(self, fault: Fault) -> None:
@@ -238,7 +348,7 @@ class _MeteredPipe(trio.abc.Stream):
         try:
             await self._say_code()
         finally:
-            self.ended.set()
+            self._over()
             await self._pipe.aclose()
 
     async def _say_code(self) -> None:

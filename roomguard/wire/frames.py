@@ -63,11 +63,6 @@ class Events(msgspec.Struct, frozen=True, gc=False):
     repaired: bool = False
 
     @property
-    def plain(self) -> bool:
-        """Not gated, and every event of a known kind and taken as it was: nothing to say of it but its number."""
-        return len(self.events) == self.size and not self.gate and not self.repaired
-
-    @property
     def accepted(self) -> int:
         """How many events were taken, those of an unknown kind included: `accepted` of the ack."""
         return len(self.events) + self.unknown

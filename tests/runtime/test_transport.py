@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -99,6 +101,88 @@ async def test_bytes_one_by_one(backend: str, autojump_clock: Clock) -> None:
             got += await pair.connection.receive()
 
         assert got == ["héllo", "x" * 300]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_any_mix_of_frames_cut_anywhere(backend: str, seed: int, autojump_clock: Clock) -> None:
+    """Whole texts, fragments and pings come out as messages in their order, however the bytes are cut."""
+    rng = random.Random(seed)
+    wanted: list[str] = []
+    data = b""
+    for number in range(60):
+        message = f"{number} " + "zwölf🌹" * rng.choice((0, 1, 12, 40))
+        wanted.append(message)
+        if rng.random() < 0.7:
+            data += text(message)
+        else:
+            payload = message.encode()
+            half = rng.randrange(len(payload))
+            data += frame(TEXT, payload[:half], final=False) + frame(PING, b"?") + frame(CONT, payload[half:])
+    async with paired(autojump_clock, backend) as pair:
+
+        async def send() -> None:
+            at = 0
+            while at < len(data):
+                size = rng.choice((1, 3, 20, 400, 5_000))
+                await pair.peer.send(data[at : at + size])
+                at += size
+
+        pair.nursery.start_soon(send)
+        got: list[str] = []
+        while len(got) < len(wanted):
+            got += await pair.connection.receive()
+
+        assert got == wanted
+
+
+@asynccontextmanager
+async def over_sockets(backend: str) -> AsyncGenerator[tuple[BaseConnection, Peer], None]:
+    """An open connection over real sockets, in real time and without a watcher."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    head = request()
+    async with (
+        trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as near,
+        trio.SocketStream(trio.socket.from_stdlib_socket(theirs)) as far,
+        trio.open_nursery() as nursery,
+    ):
+        peer = Peer(far)
+        pipe = Pipe(near, hard_close(near), linger_s=1.0)
+        opening = judge(head, tokens=Tokens([]), origins=())
+        connection = await OPEN[backend](pipe, head, opening, "peer:1", ListenSettings(), nursery)
+        await peer.head()
+        yield connection, peer
+        nursery.cancel_scope.cancel()
+
+
+async def test_sending_without_waiting(backend: str) -> None:
+    """What the socket does not take at once goes out behind what it took, before anything sent later."""
+    async with over_sockets(backend) as (connection, peer), trio.open_nursery() as nursery:
+        assert connection.send_now([b"1", b"2" * 8_000_000, b"3"])
+        assert not connection.send_now([b"refused"])
+        nursery.start_soon(connection.send, "4")
+
+        assert [await peer.message() for _ in range(4)] == ["1", "2" * 8_000_000, "3", "4"]
+        assert connection.send_now([b"5"])
+        assert await peer.message() == "5"
+        assert connection.statistics().sent_messages == 5
+
+
+async def test_nothing_is_sent_after_the_end(backend: str) -> None:
+    """An aborted connection takes no message, and writes to nobody else who has its descriptor by now."""
+    async with over_sockets(backend) as (connection, _):
+        connection.abort()
+
+        assert not connection.send_now([b"1"])
+        with pytest.raises(ConnectionClosed):
+            await connection.receive()
+
+
+async def test_sending_without_waiting_needs_a_socket(backend: str, autojump_clock: Clock) -> None:
+    """Where something stands between us and the socket, as TLS does, nothing is taken."""
+    async with paired(autojump_clock, backend) as pair:
+        assert not pair.connection.send_now([b"1"])
 
 
 async def test_sending(backend: str, autojump_clock: Clock) -> None:
