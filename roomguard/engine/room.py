@@ -524,7 +524,7 @@ class RoomGuard:
             self.remember_staff(name)
 
     def _new_user(self, name: str, now: float, who: ev.Who | None) -> Any:
-        if who is not None:
+        if who is not None and who.role is not None:
             self._meet(name, who)
         users = self.users
         cap = self.program.settings.caps.users

@@ -22,7 +22,6 @@ from roomguard.engine.text.facts import (
     QUIET_REPEATED,
     QUIET_RUN,
     Facts,
-    repeated_share,
 )
 from roomguard.engine.text.links import LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
@@ -170,9 +169,8 @@ class Analyser:
         if facts.matched:
             return
         if length > QUIET_REPEATED:
-            split = body.split(" ")
-            distinct = set(split)
-            if (len(distinct) != count or letters > 11 * count) and _says_again(split, distinct, length):
+            distinct = set(body.split(" "))
+            if (len(distinct) != count or letters > 11 * count) and facts.repeated > QUIET_REPEATED:
                 return
         facts._loud = False  # noqa: SLF001 - only this module may say so
 
@@ -289,11 +287,6 @@ class Analyser:
         if lists.has_block:
             hits = (lists.blocked(variant) for variant in variants)
             facts.blocked = next(filter(None, hits), "") or (lists.blocked(thin, stretched=True) if stretched else "")
-
-
-def _says_again(split: list[str], distinct: set[str], length: int) -> bool:
-    """Whether a text of these words repeats more of itself than a quiet one may."""
-    return int(repeated_share("".join(split), len(split), distinct) * length) > QUIET_REPEATED
 
 
 def _is_tame(seen: odd.Odd, found: Sequence[str]) -> bool:
