@@ -1,7 +1,6 @@
-"""What a text may cost the whole engine: no more than a hundred usual ones, by the rules that are shipped, and no more
-than two hundred where a search made it for its cost.
+"""What a text may cost the whole engine: no more than a hundred usual ones, by the rules that are shipped.
 
-Times are CPU times of this process, each the least of several, and only ever compared with those of usual texts of the
+A text that a search made for its cost may take up to two hundred. Times are CPU times of this process, each the least of several, and only ever compared with those of usual texts of the
 same run: a busy machine adds to a time and takes nothing away. `--log-cli-level=INFO` shows the dearest texts.
 """
 
