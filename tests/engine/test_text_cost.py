@@ -1,7 +1,8 @@
 """What a text may cost the whole engine: no more than a hundred usual ones, by the rules that are shipped.
 
-A text that a search made for its cost may take up to two hundred. Times are CPU times of this process, each the least of several, and only ever compared with those of usual texts of the
-same run: a busy machine adds to a time and takes nothing away. `--log-cli-level=INFO` shows the dearest texts.
+A text that a search made for its cost may take up to two hundred. Times are CPU times of this process, each the least
+of several, and only ever compared with those of usual texts of the same run: a busy machine adds to a time and takes
+nothing away. `--log-cli-level=INFO` shows the dearest texts.
 """
 
 from __future__ import annotations
