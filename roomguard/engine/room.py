@@ -18,6 +18,7 @@ from roomguard.engine.decision import Case, build, decide, inverse
 from roomguard.engine.outcome import ALLOW, DROP, Alert, Outcome
 from roomguard.engine.penalties import Penalties, Penalty
 from roomguard.engine.program import Program, Rule, StepFunction, Strategy
+from roomguard.engine.stalest import Stalest
 from roomguard.engine.stance import Stance
 from roomguard.engine.strikes import Strikes
 from roomguard.engine.tally import Tally
@@ -32,8 +33,6 @@ MAX_UNDONE = 1_000
 """Undone actions remembered, so that undoing twice does nothing twice."""
 STREAKS_KEPT = 4
 """Gift streaks of one user that may run side by side."""
-EVICT_SHARE = 16
-"""At the cap on users one sixteenth of them goes at once: finding the oldest costs a pass over all."""
 _MAX_EXPECTED_S = 3_600.0
 
 
@@ -54,7 +53,7 @@ class RoomGuard:
     __slots__ = (
         "_causes",
         "_facts",
-        "_holds",
+        "_holds", "_stalest",
         "_steps",
         "_undone",
         "brakes",
@@ -117,6 +116,7 @@ class RoomGuard:
         self.opened = -inf
         self.opening = True
         self.users: dict[str, Any] = {}
+        self._stalest: Stalest | None = None
         self.slots: Any = self.program.slots_class()
         self.viewers = None
         self.staff: dict[str, None] = {}
@@ -529,19 +529,20 @@ class RoomGuard:
         users = self.users
         cap = self.program.settings.caps.users
         if len(users) >= cap:
-            self._evict(len(users) - cap + max(1, cap // EVICT_SHARE))
+            self._evict(len(users) - cap + 1)
         user = self.program.user_class(now, now)
         users[name] = user
+        if self._stalest is not None:
+            self._stalest.add(name, now)
         return user
 
     def _evict(self, count: int) -> None:
         """Forget the `count` users unused for longest; among equals the one met first."""
         users = self.users
-        limit = sorted([user.last for user in users.values()])[count - 1]
-        gone = [name for name, user in users.items() if user.last < limit]
-        gone += [name for name, user in users.items() if user.last == limit][: count - len(gone)]
-        for name in gone:
-            del users[name]
+        if self._stalest is None:
+            self._stalest = Stalest(users)
+        for _ in range(count):
+            del users[self._stalest.pop(users)]
         self.tally.evicted_users += count
         self.stance.evicted += count
 

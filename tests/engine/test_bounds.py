@@ -79,15 +79,16 @@ def test_who_stays_is_remembered() -> None:
 
 
 def test_the_longest_unused_go_first() -> None:
-    """A table one over its cap loses those unused for longest; among equals those met first."""
+    """A table at its cap loses whoever was unused for longest for each that comes; among equals the one met first."""
     scene = Scene(program(caps=CapSettings(users=48)))
     for number in range(48):
         scene.join(f"u{number}", at=0)
     for number in range(46):
         scene.like(f"u{number}", at=1)
-    scene.join("late", at=2)
-    assert 3 == scene.guard.tally.evicted_users
-    assert not {"u46", "u47", "u0"} & scene.guard.users.keys()
+    for number, gone in enumerate(["u46", "u47", "u0", "u1"]):
+        scene.join(f"late{number}", at=2)
+        assert (48, number + 1) == (len(scene.guard.users), scene.guard.tally.evicted_users)
+        assert gone not in scene.guard.users
 
 
 def test_small_tables_are_bounded() -> None:

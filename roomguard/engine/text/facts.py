@@ -233,7 +233,7 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     def _find_links(self) -> None:
         text, part = self._text, self._part
         low = part.lower() if part.isascii() else self._low
-        whole = low if len(text) <= fold.MAX_FOLDED else text.lower()
+        whole = low if len(text) <= fold.MAX_FOLDED else text.lower()[: fold.MAX_LENGTH]  # some letters grow
         links = NONE
         if self._finder is not None and may_link(whole):
             links = self._finder.find(low.translate(CYRILLIC_TO_LATIN) if self.mixed_words else whole)

@@ -53,6 +53,9 @@ _hidden = re.compile(
     rf"(?<![\w.])([a-z0-9][a-z0-9\-]{{2,40}}+){_dot}({_HIDDEN_ENDINGS})(?![\w])(\s{{0,1}}/\s{{0,1}}\S{{1,60}})?",
     re.IGNORECASE,
 )
+_stretch = re.compile(r"[a-zA-Z0-9\-]{200,}")
+_NAME = 42
+"""Characters of a stretch without end, at its end, that can be a name and what stands before it."""
 _spaced = re.compile(r"(?<!\w)((?:[a-z0-9] ){3,30}[a-z0-9]) ?(?:\.|dot) ?((?:[a-z] ){1,4}[a-z])(?!\w)", re.IGNORECASE)
 _explicit = re.compile(r"[\(\[\{<]|\bdot+\b|\bd0t\b|точка|punto|punkt", re.IGNORECASE)
 
@@ -148,6 +151,9 @@ class LinkFinder:
 
     def _find_gapped(self, text: str, hidden: dict[str, str], found: dict[str, str]) -> None:
         seen: set[str] = set()
+        if len(text) > _MAX_SPACED:
+            # From each of its hyphens a name would be looked for up to its longest.
+            text = _stretch.sub(_its_end, text)
         for match in _hidden.finditer(text):
             said = text[match.start() : match.end(2)]
             if said in seen:
@@ -162,6 +168,10 @@ class LinkFinder:
                 hidden.setdefault(host, match[3] or "")
             if len(hidden) >= MAX_LINKS:
                 return
+
+
+def _its_end(stretch: re.Match[str]) -> str:
+    return stretch[0][-_NAME:]
 
 
 def may_link(low: str) -> bool:
