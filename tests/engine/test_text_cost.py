@@ -143,9 +143,9 @@ pieces = st.one_of(
 @pytest.mark.parametrize("measure", MEASURES)
 @given(parts=st.lists(pieces, min_size=1, max_size=9), joint=st.sampled_from(["", " ", ".", "\u0301", "😀"]))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_mixture_costs_more_than_a_hundred(measure: Callable[[str], int], parts: list[str], joint: str) -> None:
-    """Nor does anything put together from them, or any text at all."""
-    assert times_usual(measure, joint.join(parts)[:N]) <= LIMIT
+def test_no_mixture_costs_much_more(measure: Callable[[str], int], parts: list[str], joint: str) -> None:
+    """What is put together from them, or any text at all, costs at most a quarter more than that."""
+    assert times_usual(measure, joint.join(parts)[:N]) <= 1.25 * LIMIT
 
 
 @pytest.mark.parametrize("measure", MEASURES)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-_mail = re.compile(r"(?<![\w.+\-])[\w.+\-]{2,64}@[\w\-]{2,63}(?:\.[\w\-]{2,63}){1,3}")
+_mail = re.compile(r"(?<![\w.+\-])[\w.+\-]{2,64}+@[\w\-]{2,63}(?:\.[\w\-]{2,63}){1,3}")
 _phone = re.compile(r"(?<![\w.])\+?\d(?:[\s().\-]{0,2}\d){8,14}(?!\w)")
 _wallet = re.compile(
     r"(?<!\w)(?:bc1[a-z0-9]{25,60}|0x[0-9a-fA-F]{40}|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)"
 )
-_tag = re.compile(r"(?<![\w.])[\w.]{2,32}#\d{4}(?!\d)|(?<!\w)[$£][A-Za-z][\w\-]{3,20}(?!\w)")
+_tag = re.compile(r"(?<![\w.])[\w.]{2,32}+#\d{4}(?!\d)|(?<!\w)[$£][A-Za-z][\w\-]{3,20}(?!\w)")
 _han = re.compile("[\u4e00-\u9fff]")
 _account = re.compile(r"(?<![0-9A-Za-z])(?:\d{7,12}|[A-Za-z]{2,8}\d{3,8}|\d{4,6} \d{4,6})(?![0-9A-Za-z])")
 
