@@ -18,10 +18,9 @@ from typing import Any
 import msgspec
 from msgspec import field
 
-from roomguard.engine.text.near import near_of
+from roomguard.engine.text.near import KNOWN, near_of
 from roomguard.engine.windows import Keyed, Pairs
 
-KNOWN = "\t"
 CHUNK = 64
 """Traces searched at once: a text of some 2 kB, which takes less than a microsecond."""
 WAITING = 2
@@ -151,21 +150,26 @@ class Traced(Keyed):
         if len(asked) >= ASKED:
             asked.clear()
         asked[key] = self.number + len(rows) // 3
-        first, second = _telling(key)
-        for chunk in self.chunks or ():
-            text = chunk.text
-            if chunk.number + CHUNK > begin and first in text and second in text:
-                self._count(chunk, _places(text, first, begin - chunk.number), key)
-        self.looks += len(self.chunks or ()) + 1
-        for at in range(3 * max(0, begin - self.number), len(rows), 3):
-            trace = rows[at]
-            if first in trace and trace:
-                near = _near_of_trace(trace)
-                if near == key:
-                    rows[at] = ""
-                    self.hit(key, rows[at + 1], rows[at + 2])
-                else:
-                    rows[at] = KNOWN + near
+        words = key.split(" ")
+        first = max(words, key=len)
+        self.looks += 1
+        if self.chunks:
+            # What has the same near skeleton has all of its words: the two longest rule out most.
+            words.remove(first)
+            second = max(words, key=len, default=first)
+            self.looks += len(self.chunks)
+            for chunk in self.chunks:
+                text = chunk.text
+                if chunk.number + CHUNK > begin and first in text and second in text:
+                    self._count(chunk, _places(text, first, begin - chunk.number), key)
+        start = 3 * max(0, begin - self.number)
+        for at in [at for at in range(start, len(rows), 3) if first in rows[at]]:
+            near = _near_of_trace(rows[at])
+            if near == key:
+                rows[at] = ""
+                self.hit(key, rows[at + 1], rows[at + 2])
+            else:
+                rows[at] = KNOWN + near
 
     def _count(self, chunk: _Chunk, places: list[int], key: str) -> None:
         """Count those at some places of a chunk that have the near skeleton."""
@@ -212,12 +216,6 @@ def _packed(values: list[Any]) -> str | tuple[Any, ...]:
 
 def _unpacked(value: str) -> Any:
     return tuple(value.split("\t")) if "\t" in value else value
-
-
-def _telling(key: str) -> tuple[str, str]:
-    """The two longest words of a near skeleton: what has the same one has both of them in it."""
-    words = sorted(key.split(" "), key=len)
-    return words[-1], words[-2] if len(words) > 1 else words[-1]
 
 
 def _places(text: str, word: str, begin: int) -> list[int]:

@@ -32,7 +32,7 @@ class ListenSettings:
     port: int = _int(8700, 0, 65_535)
     """TCP port; 0 lets the system choose."""
     backend: Backend = "trio-websocket"
-    """Websocket implementation: `trio-websocket`, or `sansio` (several times cheaper for small frames)."""
+    """Websocket implementation: `trio-websocket`, or `sansio` (no task of its own; see docs/performance.md)."""
     backlog: int = _int(512, 1)
     """Connections the kernel keeps waiting to be accepted; beyond it clients wait and try again by themselves."""
     connections: int = _int(1_000, 1)
@@ -84,7 +84,7 @@ class ListenSettings:
     """Milliseconds between two readings of a connection while small frames come thick (over 1,000 a second on all
     connections together): they are read and answered several at a time, each waits no longer than this. 0: never."""
     message_queue: int = _int(16, 1, 10_000)
-    """Messages read ahead for a connection (trio-websocket only); when full that connection is not read."""
+    """Messages in fragments read ahead for a connection (trio-websocket only); when full it is not read."""
     outbox_bytes: int = _int(1_048_576, 1_024)
     """Bytes waiting to be sent on a connection; one that falls further behind is aborted and comes back."""
 

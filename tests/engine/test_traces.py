@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from roomguard.engine import traces, windows
-from roomguard.engine.text.near import near_of
-from roomguard.engine.traces import KNOWN, Traced, said_again
+from roomguard.engine.text.near import KNOWN, near_of
+from roomguard.engine.traces import Traced, said_again
 from roomguard.engine.windows import Keyed
 
 WORDS = st.lists(

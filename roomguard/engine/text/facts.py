@@ -18,7 +18,7 @@ from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
 from roomguard.engine.text.contacts import count_contacts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
-from roomguard.engine.text.near import near_words
+from roomguard.engine.text.near import KNOWN, near_words
 
 DISGUISED = 300
 """Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
@@ -171,7 +171,7 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     def leave_trace(self) -> str:
         """What the text leaves for later comparison, see `engine.traces`; empty where it says nothing."""
         if not self._trace and (near := self.near_skeleton):
-            self._trace = f"\t{near}"
+            self._trace = KNOWN + near
         return self._trace
 
     def ask(self, model: TextModel) -> None:

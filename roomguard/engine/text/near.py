@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from roomguard.engine.text import fold
 
+KNOWN = "\t"
+"""What a trace begins with that has its near skeleton behind it; see `engine.traces`."""
 _NOISE = frozenset("a an and at be but for i in is it its me my of on or so the this to u ur you your".split())
 _NEAR_WORDS = 6
 _digit = re.compile(r"\d")
@@ -13,6 +16,7 @@ _no_vowel = re.compile(" [bcdfghjklmnpqrstvwxz0-9бвгджзйклмнпрст�
 _vowel = re.compile("[aeiouyаеёиоуыэюя]|[^\x00-\x7fа-я]")
 
 
+@functools.lru_cache(maxsize=4_096)  # whoever is compared is compared again: a wave, or one who says it again
 def near_of(body: str) -> str:
     """The near skeleton of folded words with one space between them, in which nothing is stretched."""
     split = body.split(" ")
