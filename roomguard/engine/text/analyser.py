@@ -109,9 +109,7 @@ class Analyser:
         picture = " ".join(sorted(set(named)))
         return Facts(length=len(named), skeleton=picture, near_skeleton=picture, emotes=len(names))
 
-    def _judge_ascii(  # noqa: C901 - one pass, read from top to bottom
-        self, text: str, emotes: Sequence[str]
-    ) -> Facts:
+    def _judge_ascii(self, text: str, emotes: Sequence[str]) -> Facts:
         """One pass over a text; what most texts have not is asked once, cheaply, and not looked at again."""
         length = len(text)
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
@@ -155,24 +153,21 @@ class Analyser:
         if length > fold.MAX_FOLDED or (signs and not _LINK_SIGNS.isdisjoint(signs)) or "dot" in body:
             facts.may_link()
             suspect = suspect or facts.links > 0
+        return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
+
+    def _is_loud(self, facts: Facts, body: str, letters: int, count: int, *, suspect: bool) -> bool:
+        """Whether more may be true of a text than of a quiet one; `suspect` says that something was found already."""
+        text = facts.source()
         if self._words.has_patterns:
             facts.matched = self._words.matched(text)
-        if not (suspect or length > fold.MAX_FOLDED):
-            self._settle(facts, body, letters, count)
-        return facts
-
-    def _settle(self, facts: Facts, body: str, letters: int, count: int) -> None:
-        """Find a text quiet if what is left to ask allows it."""
-        length = facts.length
+        length = len(text)
+        if suspect or length > fold.MAX_FOLDED or facts.matched:
+            return True
         if facts.longest_run > QUIET_RUN or facts.mentions > QUIET_MENTIONS or facts.emotes > QUIET_EMOTES:
-            return
-        if facts.matched:
-            return
-        if length > QUIET_REPEATED:
-            distinct = set(body.split(" "))
-            if (len(distinct) != count or letters > 11 * count) and facts.repeated > QUIET_REPEATED:
-                return
-        facts._loud = False  # noqa: SLF001 - only this module may say so
+            return True
+        if length <= QUIET_REPEATED or (len(set(body.split(" "))) == count and letters <= 11 * count):
+            return False
+        return facts.repeated > QUIET_REPEATED
 
     def _judge_signs(self, text: str, part: str, length: int, emotes: Sequence[str]) -> Facts:
         """A text without a letter or digit: its skeleton is the text itself, stretching taken out."""
@@ -188,7 +183,7 @@ class Analyser:
             repeated=runs - 1, repeat_share=(runs - 1) / max(1, len(bare)),
         )  # fmt: skip
 
-    def _judge_unicode(  # noqa: C901, PLR0912, PLR0915 - see `_judge_ascii`
+    def _judge_unicode(  # noqa: PLR0915 - see `_judge_ascii`
         self, text: str, emotes: Sequence[str]
     ) -> Facts:
         """`_judge_ascii` for other texts: first their letters have to be made plain."""
@@ -246,11 +241,7 @@ class Analyser:
         if length > fold.MAX_FOLDED or ("dot" in low if bare else may_link(low)):
             facts.may_link()
             suspect = suspect or facts.links > 0
-        if self._words.has_patterns:
-            facts.matched = self._words.matched(text)
-        if not (suspect or length > fold.MAX_FOLDED):
-            self._settle(facts, body, letters, count)
-        return facts
+        return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
 
     def _score(  # noqa: PLR0917 - what is known of the text by now
         self, facts: Facts, part: str, body: str, phrases: bool, stretched: bool, spaced: bool, leet: bool,

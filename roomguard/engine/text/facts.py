@@ -168,6 +168,15 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         """Leave links for later; without this there are none."""
         self.links = self.domains = self.hidden_links = self.invites = self.blocked_domain = LATER
 
+    def source(self) -> str:
+        """The text they are of, without pictures."""
+        return self._text
+
+    def quiet(self) -> Facts:
+        """Note that nothing is true of the text but what QUIET leaves open."""
+        self._loud = False
+        return self
+
     def leave_trace(self) -> str:
         """What the text leaves for later comparison, see `engine.traces`; empty where it says nothing."""
         if not self._trace and (near := self.near_skeleton):
