@@ -86,7 +86,7 @@ def _open(port: int, name: str, rooms: int) -> Connection:
 
 
 def _resident(pid: int) -> int:
-    time.sleep(SETTLE)
+    time.sleep(SETTLE)  # nothing tells from outside when the last work is done
     found = usage(pid)
     if found is None:
         raise TargetFailed("the guard is gone")

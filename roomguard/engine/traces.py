@@ -29,8 +29,6 @@ LOOKS = 512
 """Chunks looked at between two that are filled, beyond which waiting does not pay: it would cost more than counting."""
 SETTLED = 3
 """Chunks counted, the oldest first, whenever one is filled while waiting does not pay: no step pays for all of them."""
-
-
 ASKED = 512
 """Near skeletons for which it is remembered how far they were looked for; beyond it all are forgotten."""
 
@@ -113,7 +111,10 @@ class Traced(Keyed):
         return {"keys": super().dump(), "waiting": waiting}
 
     def load(self, data: Any) -> None:
-        """What `dump` gave."""
+        """What `dump` gave, or `Keyed.dump` of a guard in which nothing waited yet."""
+        if isinstance(data, list):
+            super().load(data)
+            return
         super().load(data["keys"])
         for trace, now, value in data["waiting"]:
             self.note(trace, now, tuple(value) if isinstance(value, list) else value)

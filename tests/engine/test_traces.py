@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
+from roomguard.configure import configure
 from roomguard.engine import traces, windows
+from roomguard.engine.room import RoomGuard
 from roomguard.engine.text.near import KNOWN, near_of
 from roomguard.engine.traces import Traced, said_again
 from roomguard.engine.windows import Keyed
+from roomguard.testing import START, chat
+
+PROGRAM = configure(Path(__file__).parents[2] / "config.toml").program
 
 WORDS = st.lists(
     st.sampled_from(["gg", "free", "coins", "now", "visit", "the", "x1", "stream"]), min_size=1, max_size=5
@@ -91,3 +97,32 @@ def test_what_a_user_said_again() -> None:
     assert 3 == said_again(user, "said", "buy coins now", 0.5)
     assert (1.0, f"{KNOWN}buy coins now", 2.0, f"{KNOWN}buy coins now") == user.said[:4]
     assert "hello" == user.said[7]
+
+
+def test_signs_in_several_lines() -> None:
+    """A text of signs with line breaks in it waits, is found and is kept like any other."""
+    room = RoomGuard("r", PROGRAM)
+    text = "!?!?!?\n?!?!?!"
+    for number in range(3 * traces.CHUNK):
+        room.receive(chat(f"u{number}", text, number / 10), START + number / 10)
+    windows_kept = [getattr(room.slots, name) for name in room.slots.__struct_fields__]
+    waiting = [window for window in windows_kept if isinstance(window, Traced)]
+    near = PROGRAM.analyser.facts(text).near_skeleton
+    again = RoomGuard.restore("r", PROGRAM, room.snapshot())
+
+    assert "\n" not in near
+    assert waiting
+    assert all(
+        (window.value(near, START + 20) or 0) > traces.CHUNK for window in waiting if window.open or window.chunks
+    )
+    assert again.snapshot()
+
+
+def test_a_snapshot_from_before_anything_waited() -> None:
+    """What a plain keyed window wrote down is taken over."""
+    before = Keyed(windows.Distinct, 10.0, 1_000, 1_000)
+    before.hit("coins free", 1.0, "ann")
+    after = Traced(windows.Distinct, 10.0, 1_000, 1_000)
+    after.load(before.dump())
+
+    assert 1 == after.value("coins free", 2.0)

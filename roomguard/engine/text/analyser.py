@@ -25,6 +25,7 @@ from roomguard.engine.text.facts import (
 )
 from roomguard.engine.text.links import LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
+from roomguard.engine.text.near import one_line
 from roomguard.engine.text.settings import WordSettings
 from roomguard.engine.text.words import Scores, WordLists
 
@@ -178,7 +179,8 @@ class Analyser:
         return Facts(
             _loud=loud,
             length=length, letters=0, words=0, digits=0, distinct_words=0, caps_ratio=0.0, laughter=False, contacts=0,
-            skeleton=skeleton, near_skeleton=skeleton, symbols=len(bare), longest_run=runs, emotes=len(emotes),
+            skeleton=skeleton, near_skeleton=one_line(skeleton), symbols=len(bare), longest_run=runs,
+            emotes=len(emotes),
             matched=self._words.matched(text) if self._words.has_patterns else "",
             repeated=runs - 1, repeat_share=(runs - 1) / max(1, len(bare)),
         )  # fmt: skip

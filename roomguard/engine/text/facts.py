@@ -18,7 +18,7 @@ from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
 from roomguard.engine.text.contacts import count_contacts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
-from roomguard.engine.text.near import KNOWN, near_words
+from roomguard.engine.text.near import KNOWN, near_words, one_line
 
 DISGUISED = 300
 """Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
@@ -226,7 +226,7 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         body = self._body
         split = body.split()
         near = near_words(body, set(split), "".join(split), stretched=self.longest_run > 2)
-        self.near_skeleton = near or self.skeleton
+        self.near_skeleton = near or one_line(self.skeleton)
 
     def _share_repeated(self, joined: str, count: int, distinct: set[str]) -> float:
         share = repeated_share(joined, count, distinct)

@@ -23,6 +23,14 @@ def near_of(body: str) -> str:
     return near_words(body, set(split), "".join(split), stretched=False) or body
 
 
+def one_line(skeleton: str) -> str:
+    """A skeleton of signs as a near one: what stands in several lines says the same in one.
+
+    Traces wait as lines of one text, so none may have a line break in it.
+    """
+    return " ".join(skeleton.split())
+
+
 def near_words(body: str, distinct: set[str], joined: str, *, stretched: bool) -> str:
     """What is left of the `distinct` words of `body` (`joined` without spaces), at most six of them; maybe nothing."""
     if len(joined) == len(body) and not stretched:

@@ -53,6 +53,16 @@ def test_a_quiet_text_is_one(text: str, emotes: list[str]) -> None:
     assert facts._loud or [] == within(facts)
 
 
+@given(st.one_of(texts(), st.text(st.sampled_from("!?.\n\r\t\u2028ab🔥 "), max_size=30)))
+def test_a_trace_is_one_line(text: str) -> None:
+    """Whatever a text is, what it leaves for later comparison has no line break in it, and is empty or no blank."""
+    facts = ANALYSER.judge(text)
+    trace = facts._trace or facts.leave_trace()
+
+    assert "\n" not in trace
+    assert not trace or trace.strip()
+
+
 @pytest.mark.parametrize(
     "text",
     [
