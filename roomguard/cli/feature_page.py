@@ -30,8 +30,9 @@ device the edge does not say) makes it unknown.
 _LIMITS = """\
 `[limits.NAME]` declares a rate, such as `rate = "8/10s"`, and a rule asks `over("NAME")`: this event is more than 8
 within 10 seconds. `window` is exact and counts what is over the limit too. `gcra` lets `burst` events through at once
-and refills continuously; what is over the limit does not fill it further. `weights` says what one event of a kind
-costs; likes cost their number times that, and a gift streak costs one.
+and refills continuously; what is over the limit does not fill it further. `pace`, for one user's chat, refuses nothing:
+it says how long a message has to wait (`wait_s("NAME")`) so that they go out one by one; see [rules.md](rules.md).
+`weights` says what one event of a kind costs; likes cost their number times that, and a gift streak costs one.
 """
 _SATURATE = """\
 Bounds of one room's memory, in `[engine.caps]`. Counts are exact below them.

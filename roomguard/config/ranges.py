@@ -41,6 +41,7 @@ AMOUNT = Range(0, 1e12)
 
 RANGES: dict[tuple[str, str], Range] = {
     ("LimitSettings", "burst"): Range(0, 1e6),  # 0: as many as the rate says
+    ("LimitSettings", "cooldown_s"): DURATION_OR_NONE,  # 0: as long as the rate's window
     ("LimitSettings", "weights"): Range(0, 1e6),  # 0: that kind is free
     ("ListenSettings", "clamp_ahead_s"): Range(0, 1e12),  # a recording may come from any time
     ("ListenSettings", "clamp_back_s"): Range(0, 1e12),

@@ -65,6 +65,9 @@ def rows(settings: EngineSettings) -> Iterator[Row]:
         yield _declared(name, feature)
     for name, limit in settings.limits.items():
         yield _limit(name, limit)
+        if limit.algorithm == "pace":
+            meaning = f"how long this message has to wait to keep to {limit.rate}"
+            yield Row("limit", f'wait_s("{name}")', Kind.NUMBER.value, "seconds", "chat", meaning)
     for name, value in settings.thresholds.items():
         yield Row("threshold", name, "number", "", "every kind", f"{value:g}; a strategy may set another")
     for name, usage in FUNCTIONS.items():

@@ -28,8 +28,11 @@ RESTRICT_S = 600.0
 """A restriction whose rule names no duration; UnrealIRCd's room lock lasts as long."""
 MAX_RESTRICT_S = 3_600.0
 """No restriction set by a rule lasts longer."""
-_RANK = {"kick": 4, "mute": 3, "delete": 2, "warn": 1, "hold": 0}
-_NEEDLESS = {"kick": ("mute", "warn", "hold"), "mute": ("warn", "hold"), "delete": ("hold",)}
+_RANK = {"kick": 4, "mute": 3, "delete": 2, "warn": 1, "hold": 0, "delay": -1}
+_NEEDLESS = {
+    "kick": ("mute", "warn", "hold", "delay"), "mute": ("warn", "hold", "delay"), "delete": ("hold", "delay"),
+    "hold": ("delay",),
+}  # fmt: skip
 _NOTICED = ("mute", "kick", "delete", "restrict")
 """What an audience may be told of."""
 _MODES = ("slow", "followers", "known_users", "closed")
@@ -184,7 +187,7 @@ def _is_new(room: RoomGuard, case: Case, user: str, kind: str) -> bool:
         return False
     if kind in ("mute", "kick"):
         return not room.holds_down(user, kind, case.now)
-    if kind == "hold":
+    if kind in ("hold", "delay"):
         return case.kind == "chat" and user == case.subject  # what others wrote is out already
     return case.kind == "chat" if kind == "delete" else kind == "warn"
 
@@ -228,6 +231,9 @@ def _steps(room: RoomGuard, case: Case, user: str, rule: Rule) -> list[Step]:
             steps.append(ladder[min(strikes, len(ladder) - 1)])
         elif action == "mute":
             steps.append(Step("mute", settings.duration_s or room.program.settings.mute_s))
+        elif action == "delay":
+            if (wait_s := _wait_s(room, case, rule)) > 0:
+                steps.append(Step("delay", wait_s))
         else:
             steps.append(Step(action, settings.duration_s or None))
     tier = tier_of(room, case, user)
@@ -238,6 +244,12 @@ def _steps(room: RoomGuard, case: Case, user: str, rule: Rule) -> list[Step]:
     return [step for step in softer if step is not None]
 
 
+def _wait_s(room: RoomGuard, case: Case, rule: Rule) -> float:
+    """How long the message at hand has to wait, by the longest of the waits the rule asks for."""
+    evidence = evidence_of(room, case, rule)
+    return max(float(evidence[name]) for name in rule.waits)
+
+
 def _decay_s(room: RoomGuard, rule: Rule) -> float:
     return room.program.settings.ladders[rule.settings.ladder].decay_s
 
@@ -246,7 +258,7 @@ def _verdict(chosen: Sequence[Proposal]) -> Verdict:
     kinds = {proposal.kind for proposal in chosen}
     if kinds & {"delete", "mute", "kick"}:
         return "drop"
-    return "hold" if "hold" in kinds else "allow"
+    return "hold" if kinds & {"hold", "delay"} else "allow"
 
 
 Found = tuple[Rule, tuple[str, ...]]
@@ -260,8 +272,8 @@ def _act(room: RoomGuard, case: Case, user: str, found: Sequence[Found]) -> tupl
     actions: list[Action] = []
     struck: list[tuple[Action, float]] = []
     for proposal in chosen:
-        if proposal.kind == "hold":
-            actions += room.hold(case.event.id, user, proposal.rule, case.now)
+        if proposal.kind in ("hold", "delay"):
+            actions += room.hold(case.event.id, user, proposal.rule, case.now, proposal.duration_s)
             continue
         action = _made(room, case, proposal, user, events[proposal.rule.name])
         if action is None:

@@ -21,6 +21,7 @@ import attrs
 
 from roomguard.engine import windows
 from roomguard.engine.nesting import Block
+from roomguard.engine.pace import MOST_WAIT_S
 from roomguard.engine.rules.language import (
     Kind,
     RuleError,
@@ -208,6 +209,12 @@ def usable_name(name: str) -> bool:
     return name.isidentifier() and not keyword.iskeyword(name)
 
 
+def limit_of(symbol: str) -> str | None:
+    """The limit that a symbol is about, such as `over(chat)` or `wait_s(chat)`; None if it is about none."""
+    function, bracket, rest = symbol.partition("(")
+    return rest.removesuffix(")") if bracket and function in ("over", "wait_s") else None
+
+
 def names_in(*expressions: str) -> set[str]:
     """All words of expressions, whatever they are."""
     return {word for text in expressions for word in re.findall(r"\w+", text)}
@@ -250,6 +257,8 @@ class Catalogue:
     entries: dict[str, Entry] = attrs.field(init=False)
     declared: dict[str, Declared] = attrs.field(factory=dict)
     limits: dict[str, Declared] = attrs.field(factory=dict)
+    waits: dict[str, Symbol] = attrs.field(factory=dict)
+    """Of the limits that say how long to wait, what says it."""
 
     def __attrs_post_init__(self) -> None:
         """Start with what is built in."""
@@ -267,7 +276,8 @@ class Catalogue:
             if kind in feature.readable:
                 symbols[name] = feature.symbol
         limits = {name: limit.symbol for name, limit in self.limits.items() if kind in limit.events}
-        return Scope(symbols, self.constants, thresholds, limits)
+        waits = {name: wait for name, wait in self.waits.items() if name in limits}
+        return Scope(symbols, self.constants, thresholds, limits, waits)
 
     # --- declared features -------------------------------------------------------------------------------------
 
@@ -516,6 +526,8 @@ class Catalogue:
                 raise RuleError("a weight must be at least 0; an event of weight 0 is free")
         if settings.algorithm == "gcra":
             self._gcra(name, settings, count, seconds)
+        elif settings.algorithm == "pace":
+            self._pace(name, settings, count, seconds)
         else:
             self._window_limit(name, settings, count, seconds)
 
@@ -604,6 +616,21 @@ class Catalogue:
         symbol = Symbol(f"over({name})", Kind.BOOL, flag, windowed=True)
         self.limits[name] = Declared(name, symbol, stream, settings.events, seconds)
 
+    def _pace(self, name: str, settings: LimitSettings, count: float, seconds: float) -> None:
+        if settings.key != "user" or settings.events != ("chat",) or settings.weights:
+            raise RuleError('algorithm = "pace" is for one user\'s chat: no other key, events or weights')
+        cooldown = settings.cooldown_s or seconds
+        if cooldown > self.caps.window_s:
+            raise RuleError(f"cooldown_s is longer than engine.caps.window_s ({self.caps.window_s:g} s)")
+        burst = settings.burst or ceil(count)
+        stream = self._stream(("pace", name, settings), "user", cooldown + MOST_WAIT_S, 1, "pairs", keyed=False)
+        slot = f"user.{stream.name}"
+        line = f"{slot} = paced({slot}, now, {burst}, {seconds / count!r}, {cooldown!r})"
+        stream.updates["chat"] = Block((), (line,))
+        over = Symbol(f"over({name})", Kind.BOOL, f"({slot}[0] > now)", windowed=True)
+        self.waits[name] = Symbol(f"wait_s({name})", Kind.NUMBER, f"({slot}[0] - now)", windowed=True)
+        self.limits[name] = Declared(name, over, stream, settings.events, seconds)
+
     @staticmethod
     def window_source(stream: Stream, key: str) -> str:
         """Source of the window itself that stands behind a feature of the room, or None where there is no key."""
@@ -614,8 +641,9 @@ class Catalogue:
 
     def find(self, used: str) -> Iterable[Declared]:
         """The declared features and limits behind a symbol name."""
-        if used.startswith("over("):
-            return (self.limits[used[5:-1]],)
+        limit = limit_of(used)
+        if limit is not None:
+            return (self.limits[limit],)
         feature = self.declared.get(used)
         if feature is None:
             return ()

@@ -26,10 +26,12 @@ from roomguard.engine.features import (
     ROOM_WINDOWS,
     Catalogue,
     Stream,
+    limit_of,
     names_in,
     usable_name,
 )
 from roomguard.engine.gates import Gate
+from roomguard.engine.pace import paced
 from roomguard.engine.reasons import Reasons
 from roomguard.engine.rules.language import (
     THRESHOLD,
@@ -107,6 +109,8 @@ class Rule:
     probes: Mapping[str, Probe]
     clusters: Mapping[str, Callable[..., windows.Members | None]]
     """Event kind to the window of the users that a cluster decision hits."""
+    waits: tuple[str, ...] = ()
+    """The waits it asks for: `delay` lets a message wait for the longest of them."""
 
 
 StepFunction = Callable[..., tuple[int, ...]]
@@ -364,7 +368,7 @@ class _Builder:
         except RuleError as error:
             self.problem(table, None, "when", str(error))
             return None
-        limits = [symbol for symbol in condition.symbols if symbol.startswith("over(")]
+        limits = [symbol for symbol in condition.symbols if limit_of(symbol) is not None]
         if limits:
             self.problem(table, None, "when", f"{limits[0]} can only be asked in a rule")
             return None
@@ -460,6 +464,9 @@ class _Builder:
             if "ladder" in rule.action and rule.ladder not in self.settings.ladders:
                 message = f"there is no ladder {rule.ladder!r}{nearest(rule.ladder, list(self.settings.ladders))}"
                 self.problem("rules", index, "ladder", message)
+            if "delay" in rule.action and (rule.on != ("chat",) or "wait_s" not in names_in(rule.when)):
+                message = 'delay goes with on = ["chat"] and a `when` that asks wait_s("LIMIT") how long'
+                self.problem("rules", index, "action", message)
             if rule.cluster:
                 self._check_cluster(index, rule)
         self._check_strategies(seen)
@@ -537,7 +544,7 @@ class _Builder:
         for name in self.used:
             for feature in self.catalogue.find(name):
                 streams[feature.stream.name] = feature.stream
-                if not name.startswith("over("):  # a limit knows its own cap
+                if limit_of(name) is None:  # a limit knows its own cap
                     bound = self.bounds.get(name, inf) if feature.counts else inf
                     if name in self.movable and bound < inf:
                         bound = max(bound, min(HEADROOM * bound, MOST_USER_ENTRIES - 2))
@@ -600,6 +607,7 @@ class _Builder:
             LOUD: False,
             **{name: getattr(windows, name) for name in _HELPERS},
             "said_again": said_again,
+            "paced": paced,
             **self.constants,
             **{THRESHOLD + name: value for name, value in thresholds.items()},
         }
@@ -613,7 +621,7 @@ class _Builder:
     ) -> Rule:  # fmt: skip
         items = [item for kind in JUDGED_KINDS for item in compiled[kind] if item.index == index]
         windowed = any(
-            name in self.catalogue.declared or name.startswith("over(")
+            name in self.catalogue.declared or limit_of(name) is not None
             for item in items
             for name in item.condition.symbols
         )
@@ -622,14 +630,18 @@ class _Builder:
             kind: namespace[f"cluster_{kind}_{index}"] for kind in rule.on if f"cluster_{kind}_{index}" in namespace
         }
         mode = modes.get(rule.name, rule.mode)
-        return Rule(index, rule.name, rule, mode, rule.reason or rule.name, windowed, probes, clusters)
+        waits = tuple(
+            dict.fromkeys(name for item in items for name in item.condition.symbols if name.startswith("wait_s("))
+        )
+        return Rule(index, rule.name, rule, mode, rule.reason or rule.name, windowed, probes, clusters, waits)
 
     def _probe_source(self, kind: str, item: _Compiled, thresholds: Mapping[str, float]) -> list[str]:
         """A function that tells truth, falsehood and the values behind them; and for clusters the users meant."""
         scope = self.catalogue.rule_scope(kind, thresholds)
         scope.by_name = True
         condition = compile_condition(item.rule.when, scope)
-        symbols = {**scope.symbols, **{symbol.name: symbol for symbol in scope.limits.values()}}
+        of_limits = (*scope.limits.values(), *scope.waits.values())
+        symbols = {**scope.symbols, **{symbol.name: symbol for symbol in of_limits}}
         told = dict.fromkeys([*condition.symbols, *(BEHIND[name] for name in condition.symbols if name in BEHIND)])
         values = ", ".join(f"{name!r}: {symbols[name].code}" for name in told)
         # Gcra flags exist only inside the step; what it saw is what the room's level says just after it.

@@ -35,6 +35,9 @@ STREAKS_KEPT = 4
 """Gift streaks of one user that may run side by side."""
 _MAX_EXPECTED_S = 3_600.0
 
+Hold = tuple[float, str, str, str, str]
+"""A message that is held: deadline, event, user, rule; and if it only has to wait its turn, for what reason."""
+
 
 @attrs.frozen
 class RoomStatistics:
@@ -128,8 +131,7 @@ class RoomGuard:
         self.raid_size = 0
         self.restricted_until = -inf
         self.restriction: Action | None = None
-        # (deadline, event, user, rule); made when the first message is held, which most rooms never see.
-        self._holds: SortedList[tuple[float, str, str, str]] | None = None
+        self._holds: SortedList[Hold] | None = None  # made when first needed, which it is in few rooms
         self.deadline = inf
         self._undone: dict[str, None] = {}
         self.stance = Stance()
@@ -173,9 +175,9 @@ class RoomGuard:
                 self.now = max(self.now, min(now, deadline))
                 self.stance.settle(self)
             elif self._holds and self._holds[0][0] <= deadline:
-                _, event_id, user, rule_name = self._pop_hold()
+                hold = self._pop_hold()
                 self.now = max(self.now, deadline)
-                actions.append(self._fail_hold(event_id, user, rule_name, self.now))
+                actions.append(self._end_hold(hold, self.now))
             else:
                 self.now = max(self.now, deadline)
                 self.stance.run(self, deadline, actions, alerts)
@@ -473,15 +475,17 @@ class RoomGuard:
         """The language to speak to a user in: what they were last hit in, else the room's."""
         return self.lang if user is None else self.stance.lang_of(user, self.lang)
 
-    def hold(self, event_id: str, user: str, rule: Rule, now: float) -> list[Action]:
-        """Hold a message until a human decides; at the cap the oldest gets the fail mode at once."""
+    def hold(self, event_id: str, user: str, rule: Rule, now: float, wait_s: float | None = None) -> list[Action]:
+        """Hold a message until a human decides, or for `wait_s`; at the cap the one due first is decided at once."""
         failed: list[Action] = []
         if self._holds is None:
             self._holds = SortedList()
         if len(self._holds) >= self.program.settings.caps.holds:
-            _, oldest, its_user, its_rule = self._pop_hold()
-            failed.append(self._fail_hold(oldest, its_user, its_rule, now))
-        self._holds.add((now + self.program.settings.hold_s, event_id, user, rule.name))
+            failed.append(self._end_hold(self._pop_hold(), now))
+        if wait_s is None:
+            self._holds.add((now + self.program.settings.hold_s, event_id, user, rule.name, ""))
+        else:
+            self._holds.add((now + wait_s, event_id, user, rule.name, rule.reason))
         self.set_deadline()
         return failed
 
@@ -493,8 +497,8 @@ class RoomGuard:
             self._holds.remove(hold)
         self.set_deadline()
 
-    def _pop_hold(self) -> tuple[float, str, str, str]:
-        first: tuple[float, str, str, str] = self._holds.pop(0)  # type: ignore[union-attr]
+    def _pop_hold(self) -> Hold:
+        first: Hold = self._holds.pop(0)  # type: ignore[union-attr]
         return first
 
     def _timer(self) -> float:
@@ -506,9 +510,13 @@ class RoomGuard:
         """Find the next deadline anew, after anything that has one was added or taken away."""
         self.deadline = min(self._timer(), self.stance.boundary)
 
-    def _fail_hold(self, event_id: str, user: str, rule_name: str, now: float) -> Action:
-        kind = self.program.settings.hold_fail
-        reason = "fail_mode"
+    def _end_hold(self, hold: Hold, now: float) -> Action:
+        """The fail mode for what a human should have decided; what had to wait goes out, unless its user may not."""
+        _, event_id, user, rule_name, reason = hold
+        kind: str = self.program.settings.hold_fail
+        if reason:
+            kind = "delete" if self.holds_down(user, "mute", now) or self.holds_down(user, "kick", now) else "release"
+        reason = reason or "fail_mode"
         return build(self, kind, user, now, None, (event_id,), rule_name=rule_name, reason=reason, events=(event_id,))
 
     def _swallows(self, user: str, now: float, *, muted: bool) -> bool:

@@ -18,8 +18,8 @@ Mode = Literal["off", "shadow", "enforce"]
 FeatureKind = Literal["count", "sum", "distinct", "ratio", "rate", "age", "gap", "regularity", "ewma", "zscore"]
 FeatureKey = Literal["user", "room", "text", "near", "domain", "device", "net", "user_text", "user_near"]
 LimitKey = Literal["user", "room", "device", "net"]
-LimitAlgorithm = Literal["window", "gcra"]
-RuleAction = Literal["delete", "warn", "mute", "kick", "hold", "restrict", "ladder"]
+LimitAlgorithm = Literal["window", "gcra", "pace"]
+RuleAction = Literal["delete", "warn", "mute", "kick", "hold", "delay", "restrict", "ladder"]
 RestrictMode = Literal["slow", "followers", "known_users", "closed"]
 Cohort = Literal["all", "new_users"]
 RoomMode = Literal["calm", "elevated", "raid"]
@@ -87,15 +87,19 @@ class LimitSettings:
 
     `rate` is "COUNT/WINDOW". algorithm "window" is exact: more than COUNT within WINDOW, the current event included.
     "gcra" (the generic cell rate algorithm, a leaky bucket without a timer) lets `burst` events through at once and
-    refills continuously at COUNT a WINDOW; what is over the limit does not fill it further. `weights` gives the cost of
-    one event of a kind; a like event costs its count times it, a gift streak costs one.
+    refills continuously at COUNT a WINDOW; what is over the limit does not fill it further. "pace", for the chat of a
+    user, lets `burst` messages through at once and the next ones at COUNT a WINDOW, one by one, until a pause of more
+    than `cooldown_s`: rules ask `wait_s("NAME")` how long a message has to wait, and `delay` lets it. `weights` gives
+    the cost of one event of a kind; a like event costs its count times it, a gift streak costs one.
     """
 
     rate: str
     key: LimitKey = "user"
     algorithm: LimitAlgorithm = "window"
     burst: int = 0
-    """gcra only; 0 means COUNT."""
+    """gcra and pace only; 0 means COUNT."""
+    cooldown_s: float = 0.0
+    """pace only: a longer pause than this gives the burst back; 0 means WINDOW."""
     events: tuple[str, ...] = ("chat",)
     weights: Mapping[str, float] = attrs.field(factory=dict)
 

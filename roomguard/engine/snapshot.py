@@ -94,7 +94,9 @@ def _load_people(room: RoomGuard, data: dict[str, Any]) -> None:
     room.penalties.load(data["penalties"])
     room.strikes.load(data["strikes"])
     room.brakes.load(data["brakes"])
-    room._holds = SortedList(tuple(hold) for hold in data["holds"]) if data["holds"] else None  # noqa: SLF001
+    # Four parts in snapshots from before messages could be made to wait.
+    holds = ((*hold, "") if len(hold) == 4 else tuple(hold) for hold in data["holds"])
+    room._holds = SortedList(holds) if data["holds"] else None  # noqa: SLF001
     room.set_deadline()
 
 

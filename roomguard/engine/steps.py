@@ -74,7 +74,7 @@ class StepWriter:
         """Name everything that rules on this kind may name."""
         plain = self.catalogue.rule_scope(self.kind, self.thresholds)
         symbols, constants = plain.symbols, self.catalogue.constants
-        self.scope = LazyScope(symbols, constants, self.thresholds, plain.limits, by_name=True)
+        self.scope = LazyScope(symbols, constants, self.thresholds, plain.limits, plain.waits, by_name=True)
 
     def source(self, streams: Mapping[str, Stream], rules: Iterable[tuple[int, str, str]]) -> list[str]:
         """The lines of the step's function; none where there is nothing to do. `rules` are (index, name, condition)."""
@@ -164,7 +164,9 @@ class StepWriter:
         return _FETCHED if any(symbol.costly for symbol in symbols) else CHEAP
 
     def _symbol(self, name: str) -> Symbol | None:
-        return self.scope.symbols.get(name) or next((s for s in self.scope.limits.values() if s.name == name), None)
+        scope = self.scope
+        of_limits = (*scope.limits.values(), *scope.waits.values())
+        return scope.symbols.get(name) or next((symbol for symbol in of_limits if symbol.name == name), None)
 
     def _usual(self, operand: Operand) -> bool:
         """Whether an operand about a text holds for an ordinary one."""

@@ -93,6 +93,8 @@ class Scope:
     constants: dict[str, Any]
     thresholds: Mapping[str, float] = attrs.field(factory=dict)
     limits: Mapping[str, Symbol] = attrs.field(factory=dict)
+    waits: Mapping[str, Symbol] = attrs.field(factory=dict)
+    """Of the limits that say how long to wait."""
     reference: Callable[[Symbol], tuple[str, str]] = attrs.field(default=lambda symbol: (symbol.code, symbol.code))
     """The source of a symbol where it is first needed, and where it is known to have been computed."""
     used: dict[str, None] = attrs.field(factory=dict)
@@ -132,6 +134,7 @@ _COMPARE: Mapping[type[ast.cmpop], tuple[str, str]] = {
 _ARITHMETIC: Mapping[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 FUNCTIONS: Mapping[str, str] = {
     "over": 'over("LIMIT"): this event exceeds that rate limit',
+    "wait_s": 'wait_s("LIMIT"): seconds that this message comes too early for a limit with algorithm = "pace"',
     "known": "known(FEATURE): the feature has a value",
     "matches": 'matches(TEXT, "REGEX"): RE2 finds the expression in the text',
     "contains": 'contains(TEXT, "PART"): the part stands in the text',
@@ -409,6 +412,7 @@ class _Compiler:
             raise RuleError("known() is a condition by itself", self.column(node))
         handlers: Mapping[str, Callable[[ast.Call], _Value]] = {
             "over": self._over,
+            "wait_s": self._wait,
             "matches": self._matches,
             "contains": self._contains,
             "count": self._count,
@@ -435,11 +439,17 @@ class _Compiler:
             raise RuleError(f"write {usage}", self.column(node))
 
     def _over(self, node: ast.Call) -> _Value:
-        self._arity(node, 1, FUNCTIONS["over"])
+        return self._limit(node, "over", self.scope.limits, "no limit")
+
+    def _wait(self, node: ast.Call) -> _Value:
+        return self._limit(node, "wait_s", self.scope.waits, 'no limit with algorithm = "pace"')
+
+    def _limit(self, node: ast.Call, function: str, limits: Mapping[str, Symbol], none: str) -> _Value:
+        self._arity(node, 1, FUNCTIONS[function])
         name = self._text_argument(node, 0, "the limit")
-        symbol = self.scope.limits.get(name)
+        symbol = limits.get(name)
         if symbol is None:
-            raise RuleError(f"no limit is named {name!r}{nearest(name, list(self.scope.limits))}", self.column(node))
+            raise RuleError(f"{none} is named {name!r}{nearest(name, list(limits))}", self.column(node))
         self.scope.used[symbol.name] = None
         return self._symbol(symbol)
 
