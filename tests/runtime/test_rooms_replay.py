@@ -27,10 +27,15 @@ from roomguard.wire import Events
 from tests.runtime.room_fakes import Answer, FakeBus, MemoryStore, clock, hand_over
 
 SETTINGS = EngineSettings(
-    limits={"burst": LimitSettings(rate="3/10s"), "pair": LimitSettings(rate="1/2s")},
+    limits={
+        "burst": LimitSettings(rate="3/10s"),
+        "pair": LimitSettings(rate="1/2s"),
+        "talk": LimitSettings(rate="4/1s", algorithm="pace", burst=1),
+    },
     rules=(
         RuleSettings(name="burst", when='over("burst")', action=("ladder",), mode="enforce"),
-        RuleSettings(name="ask", when='over("pair")', action=("hold",), mode="enforce"),
+        RuleSettings(name="ask", when='over("pair") and length > 5', action=("hold",), mode="enforce"),
+        RuleSettings(name="slow", when='wait_s("talk") > 0', action=("delay",), mode="enforce", strike=False),
     ),
     hold_s=5.0,
 )
@@ -101,7 +106,7 @@ async def test_live_and_replay_agree(seed: int, autojump_clock: MockClock) -> No
     again = replay(records, programs, first)
 
     assert rooms.statistics().put_away or rooms.statistics().supervisor.crashes
-    assert bus.actions
+    assert {"burst", "ask", "slow"} == {action.rule for action in bus.actions}
     for room in ("r0", "r1", "r2"):
         live = [to_dict(action) for action in bus.actions if action.room == room]
         assert live == [to_dict(action) for action in again if action.room == room]
