@@ -18,6 +18,7 @@ VERBS = (
     "serve",
     "check",
     "replay",
+    "explain",
     "undo",
     "override",
     "pause",
@@ -165,6 +166,31 @@ def test_replay_of_nonsense(config: Path, tmp_path: Path) -> None:
 
     assert (done.returncode, list(tmp_path.glob("out*"))) == (3, [])
     assert done.stderr.startswith(f"roomguard: {recording}:4: ")
+
+
+def test_explain(config: Path, tmp_path: Path) -> None:
+    """Each rule says why, for people and as JSON; an event that is not there has an exit code of its own."""
+    recording = tmp_path / "some.jsonl"
+    recording.write_text(chats(4))
+    run = ("explain", str(recording), "--config", str(config), "--event")
+
+    hit, before, absent = roomguard(*run, "e2"), roomguard(*run, "e1", "--json"), roomguard(*run, "e9")
+
+    assert hit.stdout.splitlines() == [
+        "chat e2 of u in r at 1002.000",
+        "strategy default, mode calm: drop",
+        "action mute 30 s on u by many",
+        "many: hit -> enforce",
+        "  yes chats > 2  [chats 3]",
+    ]
+    found = json.loads(before.stdout)
+    assert ("e1", "allow", []) == (found["event"], found["verdict"], found["actions"])
+    assert [("many", "false", False)] == [
+        (rule["rule"], rule["answer"], rule["parts"][0]["holds"]) for rule in found["rules"]
+    ]
+    assert (absent.returncode, absent.stdout, absent.stderr) == (4, "", "roomguard: no event has the id 'e9'\n")
+    assert roomguard(*run, "e2", "--set", "rules.many.when='chats > 3'").stdout.endswith("  no  chats > 3  [chats 3]\n")
+    assert "did you mean 'many'" in roomguard(*run, "e2", "--rule", "mayn").stderr
 
 
 def test_features() -> None:

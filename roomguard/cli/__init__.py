@@ -8,6 +8,7 @@ from roomguard import __version__
 from roomguard.cli.checking import check, features
 from roomguard.cli.control import override, pause, reload, resume, status, undo
 from roomguard.cli.demo import demo
+from roomguard.cli.explaining import explain
 from roomguard.cli.learning import learn
 from roomguard.cli.replaying import replay
 from roomguard.cli.serving import serve
@@ -42,6 +43,6 @@ def version() -> None:
     click.echo(f"roomguard {__version__}")
 
 
-for verb in (demo, test, serve, check, replay, undo, override, pause, resume, reload, status, features, learn):
+for verb in (demo, test, serve, check, replay, explain, undo, override, pause, resume, reload, status, features, learn):
     main.add_command(verb)
 main.add_command(main.commands.pop("version"))

@@ -21,6 +21,11 @@ EXIT_RECORDING = 3
 SAY_EVERY_S = 1.0
 
 
+def judged_by(flags: tuple[str, ...], strategy: str | None) -> tuple[str, ...]:
+    """The flags, and the one that judges every room by a strategy where one is named."""
+    return flags if strategy is None else (*flags, f"engine.force_strategy='{strategy}'")
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True), metavar="FILE...")
 @config_option
@@ -44,8 +49,7 @@ def replay(
     from roomguard.errors import RecordingError
     from roomguard.replay import Player, merged, open_source
 
-    chosen = () if strategy is None else (f"engine.force_strategy='{strategy}'",)
-    program = configured(config, (*flags, *chosen)).program
+    program = configured(config, judged_by(flags, strategy)).program
     try:
         sources = [open_source(file) for file in files]
         with _written(out) as sink:

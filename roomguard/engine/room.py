@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from sortedcontainers import SortedList
@@ -24,6 +24,9 @@ from roomguard.engine.strikes import Strikes
 from roomguard.engine.tally import Tally
 from roomguard.model import events as ev
 from roomguard.model.actions import Action
+
+if TYPE_CHECKING:
+    from roomguard.engine.explaining import Explanation
 
 MAX_TEXT = 2_000
 """Code points of a text that are judged."""
@@ -111,6 +114,11 @@ class RoomGuard:
     def judge_by(self, steps: Mapping[str, StepFunction]) -> None:
         """Judge by these steps from now on."""
         self._steps = steps
+
+    @property
+    def steps(self) -> Mapping[str, StepFunction]:
+        """What the room judges by at present."""
+        return self._steps
 
     def clear(self) -> None:
         """Forget everything but what the room is."""
@@ -561,6 +569,12 @@ class RoomGuard:
         from roomguard.engine import snapshot  # noqa: PLC0415 - see _reset
 
         return snapshot.dump_survivors(self)
+
+    def explain(self, event: ev.Event, now: float) -> Explanation:
+        """Judge an event as `receive` does, and tell of each rule why it did or did not fire; for now and then."""
+        from roomguard.engine import explaining  # noqa: PLC0415 - see _reset; and nobody asks on the way of an event
+
+        return explaining.explain(self, event, now)
 
     def snapshot(self) -> bytes:
         """Everything the room knows, as JSON; `restore` gives a room that behaves the same."""

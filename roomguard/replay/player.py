@@ -18,6 +18,15 @@ PROGRESS_EVERY = 16_384
 """Records between two calls of the progress callback."""
 
 
+def take(guard: RoomGuard, record: Event | Control) -> Outcome:
+    """Let a room have one record of a recording, at the record's own time."""
+    if not isinstance(record, Control):
+        return guard.receive(record, record.ts)
+    if record.type == "expire":
+        return guard.expire(record.ts)
+    return guard.control(record, record.ts)
+
+
 class Sink(Protocol):
     """Where action lines go."""
 
@@ -59,11 +68,7 @@ class Player:
             if guard is None:
                 guard = rooms[record.room] = RoomGuard(record.room, self.program, summary.tally)
                 summary.rooms += 1
-            if isinstance(record, Control):
-                outcome = self._control(guard, record)
-            else:
-                summary.events += 1
-                outcome = guard.receive(record, record.ts)
+            outcome = self._take(guard, record)
             if outcome is not ALLOW and outcome is not DROP:
                 self._write(outcome)
             if summary.first_ts is None:
@@ -78,13 +83,14 @@ class Player:
             summary.last_ts = record.ts
         return summary
 
-    def _control(self, guard: RoomGuard, record: Control) -> Outcome:
-        self.summary.controls += 1
-        if record.type == "config" and record.config not in (None, self.program.version):
-            self.summary.other_config = record.config or ""
-        if record.type == "expire":
-            return guard.expire(record.ts)
-        return guard.control(record, record.ts)
+    def _take(self, guard: RoomGuard, record: Event | Control) -> Outcome:
+        if isinstance(record, Control):
+            self.summary.controls += 1
+            if record.type == "config" and record.config not in (None, self.program.version):
+                self.summary.other_config = record.config or ""
+        else:
+            self.summary.events += 1
+        return take(guard, record)
 
     def _write(self, outcome: Outcome) -> None:
         summary = self.summary

@@ -176,7 +176,7 @@ _quoted_or_comment = re.compile(
 )
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """The text without comments and line breaks, each column where it was."""
 
     def plain(match: re.Match[str]) -> str:
@@ -229,7 +229,7 @@ class _Compiler:
     def __init__(self, scope: Scope, text: str) -> None:
         if len(text) > MAX_CHARS:
             raise RuleError(f"longer than {MAX_CHARS} characters")
-        line = _one_line(text)
+        line = one_line(text)
         self.scope = scope
         self.source = line.strip()
         self.lead = len(line) - len(line.lstrip())

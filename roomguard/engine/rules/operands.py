@@ -57,10 +57,19 @@ class Operand:
 
 def split(text: str, scope: Scope) -> tuple[Operand, ...]:
     """The operands of a condition that `compile_condition` takes. Raises RuleError like that."""
+    return tuple(_operand(written, node, scope, truth=truth) for written, node, truth in _parts(text))
+
+
+def parts_of(text: str) -> tuple[str, ...]:
+    """The operands of a condition as their author wrote them."""
+    return tuple(written if truth else f"not ({written})" for written, _, truth in _parts(text))
+
+
+def _parts(text: str) -> Iterable[tuple[str, ast.expr, bool]]:
     # Brackets let line breaks and comments stand where the rule's author put them.
     source = f"(\n{text}\n)"
-    parts = _flat(ast.parse(source, mode="eval").body, truth=True)
-    return tuple(_operand(source, node, scope, truth=truth) for node, truth in parts)
+    for node, truth in _flat(ast.parse(source, mode="eval").body, truth=True):
+        yield ast.get_source_segment(source, node) or "", node, truth
 
 
 def all_need(operands: Iterable[Operand], operand: Operand) -> bool:
@@ -80,8 +89,7 @@ def _flat(node: ast.expr, *, truth: bool) -> list[tuple[ast.expr, bool]]:
     return [(node, truth)]
 
 
-def _operand(source: str, node: ast.expr, scope: Scope, *, truth: bool) -> Operand:
-    written = ast.get_source_segment(source, node) or ""
+def _operand(written: str, node: ast.expr, scope: Scope, *, truth: bool) -> Operand:
     condition = compile_condition(f"({written})" if truth else f"not ({written})", scope)
     return Operand(
         condition.true,
