@@ -101,6 +101,8 @@ BASE: tuple[Entry, ...] = (
 
 BEHIND: Mapping[str, str] = {"text_spam": "text_spam_grams"}
 """Features to what stands behind them: told as evidence wherever the feature is, and worked out for nothing else."""
+MOST_ASKED: Mapping[str, int] = {"mentions": 50, "tagged": 50}
+"""The most a rule may compare these with: to let more names be called in one message is a slip of the pen."""
 _FACT_KINDS = {int: Kind.NUMBER, float: Kind.NUMBER, bool: Kind.BOOL, str: Kind.TEXT}
 
 
@@ -298,14 +300,14 @@ class Catalogue:
             raise RuleError(f"{name!r} is already the name of a built-in feature or a threshold")
         unknown = [event for event in settings.events if event not in JUDGED_KINDS]
         if unknown or not settings.events:
-            raise RuleError(f"events must be some of {', '.join(JUDGED_KINDS)}")
+            raise RuleError(f"must be some of {', '.join(JUDGED_KINDS)}", key="events")
         if not SHORTEST_WINDOW_S <= settings.window_s <= self.caps.window_s:
             most = f"{self.caps.window_s:g} (engine.caps.window_s)"
-            raise RuleError(f"window_s must be at least {SHORTEST_WINDOW_S:g} and at most {most}")
+            raise RuleError(f"must be at most {most} and at least {SHORTEST_WINDOW_S:g}", key="window_s")
         if settings.key in _CHAT_ONLY and set(settings.events) != {"chat"}:
-            raise RuleError(f'key = "{settings.key}" goes with events = ["chat"]')
+            raise RuleError(f'key = "{settings.key}" goes with events = ["chat"]', key="key")
         if settings.kind == "distinct" and settings.of in _OF_CHAT and set(settings.events) != {"chat"}:
-            raise RuleError(f'of = "{settings.of}" goes with events = ["chat"]')
+            raise RuleError(f'of = "{settings.of}" goes with events = ["chat"]', key="of")
         if settings.kind in ("sum", "ratio") and not settings.of.strip():
             raise RuleError(f'kind = "{settings.kind}" needs an expression in `of`')
         if settings.key in ("device", "net") and "report" in settings.events:
@@ -510,9 +512,11 @@ class Catalogue:
         count, seconds = parse_rate(settings.rate)
         unknown = [event for event in (*settings.events, *settings.weights) if event not in JUDGED_KINDS]
         if unknown:
-            raise RuleError(f"{unknown[0]!r} is no event kind a limit can count: {', '.join(JUDGED_KINDS)}")
+            raise RuleError(
+                f"{unknown[0]!r} is no event kind a limit can count: {', '.join(JUDGED_KINDS)}", key="events"
+            )
         if not settings.events:
-            raise RuleError("events must name at least one kind")
+            raise RuleError("events must name at least one kind", key="events")
         if seconds > self.caps.window_s:
             raise RuleError(f"the window is longer than engine.caps.window_s ({self.caps.window_s:g} s)")
         if seconds < SHORTEST_WINDOW_S:
@@ -521,9 +525,9 @@ class Catalogue:
             raise RuleError("a report says nothing of its target's device or net")
         for event, weight in settings.weights.items():
             if event not in settings.events:
-                raise RuleError(f"weights: {event!r} is not among the events of this limit")
+                raise RuleError(f"weights: {event!r} is not among the events of this limit", key="weights")
             if not 0 <= weight < inf:
-                raise RuleError("a weight must be at least 0; an event of weight 0 is free")
+                raise RuleError("a weight must be at least 0; an event of weight 0 is free", key="weights")
         if settings.algorithm == "gcra":
             self._gcra(name, settings, count, seconds)
         elif settings.algorithm == "pace":
@@ -621,7 +625,7 @@ class Catalogue:
             raise RuleError('algorithm = "pace" is for one user\'s chat: no other key, events or weights')
         cooldown = settings.cooldown_s or seconds
         if cooldown > self.caps.window_s:
-            raise RuleError(f"cooldown_s is longer than engine.caps.window_s ({self.caps.window_s:g} s)")
+            raise RuleError(f"longer than engine.caps.window_s ({self.caps.window_s:g} s)", key="cooldown_s")
         burst = settings.burst or ceil(count)
         stream = self._stream(("pace", name, settings), "user", cooldown + MOST_WAIT_S, 1, "pairs", keyed=False)
         slot = f"user.{stream.name}"

@@ -10,11 +10,12 @@ An operator's wish is looked at before it becomes a record, and refused as a who
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from roomguard.engine.features import names_in
+from roomguard.engine.features import MOST_ASKED, names_in
 from roomguard.engine.modes import LEVELS
 from roomguard.engine.rules.language import RuleError, compile_condition, nearest
 from roomguard.engine.variants import MAX_VARIANTS
@@ -165,6 +166,8 @@ def _trouble(program: Program, name: str, value: float) -> str:
             except RuleError as error:
                 return f"rule {rule.name!r} cannot have it: {error.message}"
             for feature, bound in scope.bounds.items():
+                if (most := MOST_ASKED.get(feature, inf)) < bound < inf:
+                    return f"rule {rule.name!r} compares {feature} with it, which may be {most} at most"
                 if bound > (reach := _reach(program, feature)):
                     return f"rule {rule.name!r} asks {feature} for it, which is kept up to {reach:g} here"
     return ""

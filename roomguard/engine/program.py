@@ -22,6 +22,7 @@ from roomguard.engine import windows
 from roomguard.engine.features import (
     BEHIND,
     JUDGED_KINDS,
+    MOST_ASKED,
     MOST_USER_ENTRIES,
     ROOM_WINDOWS,
     Catalogue,
@@ -428,12 +429,13 @@ class _Builder:
             try:
                 self.catalogue.declare(name, feature)
             except RuleError as error:
-                self.problem(f"features.{name}", None, "where" if feature.where else "kind", str(error.message))
+                key = error.key or ("where" if feature.where else "kind")
+                self.problem(f"features.{name}", None, key, error.message)
         for name, limit in self.settings.limits.items():
             try:
                 self.catalogue.limit(name, limit)
             except RuleError as error:
-                self.problem(f"limits.{name}", None, "rate", error.message)
+                self.problem(f"limits.{name}", None, error.key or "rate", error.message)
 
     def _ladders(self) -> dict[str, tuple[Step, ...]]:
         ladders: dict[str, tuple[Step, ...]] = {}
@@ -514,9 +516,7 @@ class _Builder:
         try:
             condition = compile_condition(rule.when, scope)
         except RuleError as error:
-            problem = RuleProblem("rules", index, "when", str(error))
-            if problem not in self.problems:
-                self.problems.append(problem)
+            self._rule_problem(index, str(error))
             return
         for name, bound in scope.bounds.items():
             self._check_reach(index, name, bound)
@@ -529,10 +529,18 @@ class _Builder:
 
     def _check_reach(self, index: int, name: str, bound: float) -> None:
         """A comparison that a cap makes pointless is a mistake of the author, not a rule that never fires."""
+        most = MOST_ASKED.get(name, inf)
+        if most < bound < inf:
+            self._rule_problem(index, f"{name} can be compared with {most} at most, not with {bound:g}")
         feature = self.catalogue.declared.get(name)
         if feature is None or bound == inf or bound < feature.reach:
             return
-        message = f"{name} is counted up to {feature.reach:g} only, so it cannot be compared with {bound:g}"
+        self._rule_problem(
+            index, f"{name} is counted up to {feature.reach:g} only, so it cannot be compared with {bound:g}"
+        )
+
+    def _rule_problem(self, index: int, message: str) -> None:
+        """A problem of a condition, once however many strategies it is read for."""
         problem = RuleProblem("rules", index, "when", message)
         if problem not in self.problems:
             self.problems.append(problem)

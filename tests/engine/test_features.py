@@ -197,11 +197,11 @@ def test_what_goes_together(kind: Any, key: Any) -> None:
 
 CHAT_ONLY = "goes with events = ["
 WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("f", {"events": ("chat", "moderation")}, "events must be some of chat, gift"),
-    ("f", {"events": ()}, "events must be some of"),
-    ("f", {"window_s": 0.0}, "window_s must be at least 0.001 and at most 3600"),
-    ("f", {"window_s": float("nan")}, "window_s must be at least"),
-    ("f", {"window_s": 3601.0}, "window_s must be at least 0.001 and at most 3600 (engine.caps.window_s)"),
+    ("f", {"events": ("chat", "moderation")}, "must be some of chat, gift"),
+    ("f", {"events": ()}, "must be some of"),
+    ("f", {"window_s": 0.0}, "must be at most 3600"),
+    ("f", {"window_s": float("nan")}, "and at least 0.001"),
+    ("f", {"window_s": 3601.0}, "must be at most 3600 (engine.caps.window_s) and at least 0.001"),
     ("f", {"key": "text", "events": ("chat", "join")}, CHAT_ONLY),
     ("f", {"key": "user_near", "events": ("join",)}, CHAT_ONLY),
     ("f", {"kind": "distinct", "of": "text", "events": ("gift",)}, CHAT_ONLY),

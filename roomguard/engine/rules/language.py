@@ -45,12 +45,13 @@ class Kind(enum.Enum):
 
 
 class RuleError(Exception):
-    """A rule text that cannot be compiled; `column` counts from 1."""
+    """A rule text that cannot be compiled; `column` counts from 1. `key` names another setting that is at fault."""
 
-    def __init__(self, message: str, column: int = 1) -> None:
+    def __init__(self, message: str, column: int = 1, key: str = "") -> None:
         super().__init__(f"column {column}: {message}")
         self.message = message
         self.column = column
+        self.key = key
 
 
 @attrs.frozen
