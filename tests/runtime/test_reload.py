@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import groupby
 from pathlib import Path
 
 import attrs
@@ -101,6 +102,20 @@ async def test_refused(file: Path) -> None:
     file.unlink()
     assert (await watching.reload("SIGHUP")).problems == (f"{file}: cannot be read: No such file or directory",)
     assert watching.statistics().refused == 2
+
+
+async def test_after_a_refusal_the_next_good_one_counts(file: Path) -> None:
+    """Whatever was refused or put in force before, also the very same, what is asked for next is looked at anew."""
+    guarded = Guarded()
+    watching = reloader(file, guarded)
+    reports = []
+    for word in ("two", "wrong", "two", "wrong", "three", "two"):
+        file.write_text(word)
+        reports.append((await watching.reload("SIGHUP")).ok)
+
+    assert [True, False, True, False, True, True] == reports
+    assert ("two", "two", 2) == (guarded.applied[-1], watching.current, watching.statistics().refused)
+    assert ["two", "three", "two"] == [word for word, _ in groupby(guarded.applied)]
 
 
 async def test_one_after_another(file: Path) -> None:
