@@ -75,7 +75,7 @@ LANGUAGE = Language(
         "repeat_offence": "die Regeln wurden mehrmals verletzt",
         "slow_mode": "zu schnelle Nachrichten im langsamen Modus",
         "canary": "ein Test der Moderation, du hast nichts falsch gemacht",
-        "human": "die Entscheidung eines Moderators",
+        "human": "eine Entscheidung der Moderation",
         "undo": "die frühere Entscheidung wurde zurückgenommen",
         "appeal_accepted": "dem Einspruch wurde stattgegeben",
         "expired": "die festgelegte Zeit ist abgelaufen",

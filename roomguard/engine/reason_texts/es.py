@@ -21,7 +21,7 @@ LANGUAGE = Language(
     new_accounts_only="Solo afecta a las cuentas nuevas.",
     frames={
         "mute": "No puedes escribir en esta sala{for}.",
-        "kick": "Se te ha retirado de esta sala.",
+        "kick": "Se te ha expulsado de esta sala.",
         "delete": "Tu mensaje se ha ocultado.",
         "warn": "Por favor, respeta las normas de esta sala.",
         "hold": "Tu mensaje está pendiente de revisión.",
@@ -62,7 +62,7 @@ LANGUAGE = Language(
         "join_wave": "muchas cuentas que entran al mismo tiempo",
         "gift_abuse": "regalos enviados de forma inusual",
         "gift_bait": "pedir regalos una y otra vez",
-        "like_abuse": "me gusta enviados de forma inusual",
+        "like_abuse": "«me gusta» enviados de forma inusual",
         "share_abuse": "compartir la sala una y otra vez",
         "bot_timing": "actividad que parece automatizada",
         "shared_device": "muchas cuentas en un mismo dispositivo o red",

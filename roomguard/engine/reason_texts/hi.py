@@ -12,7 +12,7 @@ LANGUAGE = Language(
     for_now=" फ़िलहाल",
     retry="आप {duration} बाद फिर कोशिश कर सकते हैं।",
     because="कारण: {why}।",
-    because_earlier="पहले का कारण: {why}।",
+    because_earlier="पिछला कारण: {why}।",
     new_accounts_only="यह केवल नए खातों पर लागू है।",
     frames={
         "mute": "आप इस रूम में{for} चैट नहीं कर सकते।",
