@@ -18,6 +18,7 @@ VERBS = (
     "serve",
     "check",
     "replay",
+    "compare",
     "explain",
     "undo",
     "override",
@@ -166,6 +167,27 @@ def test_replay_of_nonsense(config: Path, tmp_path: Path) -> None:
 
     assert (done.returncode, list(tmp_path.glob("out*"))) == (3, [])
     assert done.stderr.startswith(f"roomguard: {recording}:4: ")
+
+
+def test_compare(config: Path, tmp_path: Path) -> None:
+    """What another threshold would have done stands beside what this one did, by rule and action by action."""
+    recording, outs = tmp_path / "some.jsonl", [tmp_path / "before.jsonl", tmp_path / "after.jsonl"]
+    recording.write_text(chats(9))
+    for out, when in zip(outs, ("chats > 2", "chats > 4"), strict=True):
+        roomguard(
+            "replay", str(recording), "--config", str(config), "--out", str(out), "--set", f"rules.many.when='{when}'"
+        )
+
+    done, as_json = (roomguard("compare", *map(str, outs), *more) for more in ((), ("--json",)))
+
+    assert done.stdout.splitlines() == [
+        "1 actions before, 1 after: 0 the same, 1 gone, 1 new, 0 otherwise",
+        "many: 1 before, 1 after; 1 gone, 1 new",
+        "- mute 30 s on u in r by many for e2",
+        "+ mute 30 s on u in r by many for e4",
+    ]
+    assert ["e2"] == [action["causes"][0] for action in json.loads(as_json.stdout)["gone"]]
+    assert roomguard("compare", str(outs[0]), str(recording)).returncode == 3
 
 
 def test_explain(config: Path, tmp_path: Path) -> None:

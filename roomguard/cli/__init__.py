@@ -6,6 +6,7 @@ import click
 
 from roomguard import __version__
 from roomguard.cli.checking import check, features
+from roomguard.cli.comparing import compare
 from roomguard.cli.control import override, pause, reload, resume, status, undo
 from roomguard.cli.demo import demo
 from roomguard.cli.explaining import explain
@@ -28,7 +29,7 @@ def main() -> None:
 
     \b
     Start here:
-      python3 -m roomguard demo      a few hundred simulated rooms under attack, a summary after a minute
+      python3 -m roomguard demo      a few hundred simulated rooms under attack, a summary after half a minute
       python3 -m roomguard check     is config.toml right?
       python3 -m roomguard serve     the guard itself, on 127.0.0.1
 
@@ -43,6 +44,22 @@ def version() -> None:
     click.echo(f"roomguard {__version__}")
 
 
-for verb in (demo, test, serve, check, replay, explain, undo, override, pause, resume, reload, status, features, learn):
+for verb in (
+    demo,
+    test,
+    serve,
+    check,
+    replay,
+    compare,
+    explain,
+    undo,
+    override,
+    pause,
+    resume,
+    reload,
+    status,
+    features,
+    learn,
+):
     main.add_command(verb)
 main.add_command(main.commands.pop("version"))
