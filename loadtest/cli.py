@@ -29,24 +29,18 @@ OK, MISSED, USAGE, FAILED = range(4)
 MOST_ROOMS = 200_000  # as many as the wheel that picks rooms has slots for
 
 
-def _number(low: float, high: float = float("inf")) -> Any:
+def _number(low: float, high: float = float("inf"), kind: type[float] = float) -> Any:
     def parse(text: str) -> float:
-        value = float(text)
+        value = kind(text)
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:.12g} and {high:.12g}")
         return value
 
     return parse
 
 
 def _count(low: int, high: int) -> Any:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
-        return value
-
-    return parse
+    return _number(low, high, int)
 
 
 def _setting(text: str) -> tuple[str, str]:

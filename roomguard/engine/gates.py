@@ -61,28 +61,25 @@ class _Test:
 
 
 @attrs.frozen
-class _All:
-    """Conditions that must all hold: never, where one of them never does. What is not known of may always hold."""
+class _Several:
+    """Conditions that are asked together."""
 
     parts: tuple[_Part, ...]
 
     @property
     def thresholds(self) -> frozenset[str]:
         return frozenset[str]().union(*(part.thresholds for part in self.parts))
+
+
+class _All(_Several):
+    """Conditions that must all hold: never, where one of them never does. What is not known of may always hold."""
 
     def never(self, values: Mapping[str, float]) -> bool:
         return any(part.never(values) for part in self.parts)
 
 
-@attrs.frozen
-class _Any:
+class _Any(_Several):
     """Conditions of which one must hold: never, where none of them ever does."""
-
-    parts: tuple[_Part, ...]
-
-    @property
-    def thresholds(self) -> frozenset[str]:
-        return frozenset[str]().union(*(part.thresholds for part in self.parts))
 
     def never(self, values: Mapping[str, float]) -> bool:
         return all(part.never(values) for part in self.parts)

@@ -118,24 +118,22 @@ class Appeal(UserEvent, tag="appeal", kw_only=True):
     text: Annotated[str, msgspec.Meta(max_length=2000)] = ""
 
 
-class RoomOpen(Event, tag="room_open", kw_only=True):
+class RoomEvent(Event, kw_only=True):
+    """What an edge may say of a room as a whole."""
+
+    title: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+    tags: Annotated[list[str], msgspec.Meta(max_length=100)] | None = None
+    region: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    lang: Annotated[str, msgspec.Meta(max_length=35)] | None = None
+    host: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+
+
+class RoomOpen(RoomEvent, tag="room_open", kw_only=True):
     """The room goes live."""
 
-    title: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
-    tags: Annotated[list[str], msgspec.Meta(max_length=100)] | None = None
-    region: Annotated[str, msgspec.Meta(max_length=128)] | None = None
-    lang: Annotated[str, msgspec.Meta(max_length=35)] | None = None
-    host: Annotated[str, msgspec.Meta(max_length=128)] | None = None
 
-
-class RoomClose(Event, tag="room_close", kw_only=True):
+class RoomClose(RoomEvent, tag="room_close", kw_only=True):
     """The room ends."""
-
-    title: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
-    tags: Annotated[list[str], msgspec.Meta(max_length=100)] | None = None
-    region: Annotated[str, msgspec.Meta(max_length=128)] | None = None
-    lang: Annotated[str, msgspec.Meta(max_length=35)] | None = None
-    host: Annotated[str, msgspec.Meta(max_length=128)] | None = None
 
 
 class Viewers(Event, tag="viewers", kw_only=True):

@@ -45,9 +45,8 @@ class Server:
         )
 
 
-async def run(port: int, rules: Rules) -> None:
+async def run(port: int, server: Server) -> None:
     """Serve until stopped."""
-    server = Server(rules)
     async with serve(server.connection, "127.0.0.1", port, compression=None, max_size=1 << 20):
         announce(port)
         await asyncio.Event().wait()
@@ -58,4 +57,4 @@ if __name__ == "__main__":
     arguments.add_argument("--port", type=int, required=True)
     arguments.add_argument("--tuned", action="store_true", help="rules that skip what cannot match")
     chosen = arguments.parse_args()
-    uvloop.run(run(chosen.port, TunedRules() if chosen.tuned else Rules()))
+    uvloop.run(run(chosen.port, Server(TunedRules() if chosen.tuned else Rules())))

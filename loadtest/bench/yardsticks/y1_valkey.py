@@ -7,33 +7,24 @@ muted, live in Valkey, as in a service of several processes.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
 from typing import Any
 
 import orjson
 import uvloop
 from valkey.asyncio import Valkey
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 
-from loadtest.bench.yardsticks.rules import CHATS, COPIES, LIKES, MUTE, WELCOME, WINDOW, Event, Rules, announce, mute
+from loadtest.bench.yardsticks.rules import CHATS, COPIES, LIKES, MUTE, WINDOW, Event, Rules, mute
+from loadtest.bench.yardsticks.y1 import Server, run
 
 
-class Server:
+class ValkeyServer(Server):
     """All connections share one pool of connections to Valkey."""
 
     def __init__(self, valkey_port: int) -> None:
-        self._rules = Rules()
+        super().__init__(Rules())
         self._valkey = Valkey(host="127.0.0.1", port=valkey_port)
-        self._actions = 0
-
-    async def connection(self, websocket: ServerConnection) -> None:
-        """One edge."""
-        await websocket.send(WELCOME, text=True)
-        async for message in websocket:
-            frame = orjson.loads(message)
-            if frame["type"] == "events":
-                await self._events(websocket, frame)
 
     async def _events(self, websocket: ServerConnection, frame: dict[str, Any]) -> None:
         events: list[Event] = frame["events"]
@@ -96,17 +87,9 @@ class Server:
         await pipeline.execute()
 
 
-async def run(port: int, valkey_port: int) -> None:
-    """Serve until stopped."""
-    server = Server(valkey_port)
-    async with serve(server.connection, "127.0.0.1", port, compression=None, max_size=1 << 20):
-        announce(port)
-        await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--port", type=int, required=True)
     arguments.add_argument("--valkey-port", type=int, required=True)
     chosen = arguments.parse_args()
-    uvloop.run(run(chosen.port, chosen.valkey_port))
+    uvloop.run(run(chosen.port, ValkeyServer(chosen.valkey_port)))
