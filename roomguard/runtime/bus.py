@@ -1,8 +1,8 @@
 """The action bus: an action is on disk before anyone hears of it.
 
-`publish` is synchronous and cheap: a room's step calls it. One task gathers what was published, has one thread write
-and sync it in one transaction (group commit: what comes meanwhile shares the next), and only then hands it out and
-lets acks go. Positions count what was published in this run of the process; the journal gives the offsets.
+`publish` is synchronous and cheap: a room's step calls it. One task gathers what was published, has the journal's own
+process write and sync it in one transaction (group commit: what comes meanwhile shares the next), and only then hands
+it out and lets acks go. Positions count what was published in this run of the process; the journal gives the offsets.
 
 When the disk is slow, actions wait in memory: they are never shed, but beyond `backlog` of them the readers of edges
 are told to pause (`wait_room`), so at most `backlog` and what the frames already read cause are waiting. When the disk
@@ -73,14 +73,14 @@ class ActionBus:
         """What is on disk, for reading, and the rooms put aside."""
         self._settings = settings
         self._wall = archive.wall
-        journal = self._journal = archive.journal
+        self._writer = archive.writer
         self._delivery = Delivery(settings)
         self._waiting: deque[Draft] = deque()
         self._recent: dict[str, int] = {}
         self._published = 0
         self._durable = 0
-        self._last_offset = journal.last_offset
-        self._remembered = journal.reader.consumers()
+        self._last_offset = self._writer.last_offset
+        self._remembered = archive.reader.consumers()
         self._acks: dict[str, int] = {}
         self._ended: list[str] = []
         self._callbacks: list[tuple[int, int, Callable[[], None]]] = []
@@ -170,7 +170,7 @@ class ActionBus:
     @property
     def first_offset(self) -> int:
         """The oldest offset a consumer can still get, `last_offset + 1` if none."""
-        return self._journal.first_offset
+        return self._writer.first_offset
 
     @property
     def failed(self) -> JournalFailed | None:
@@ -266,13 +266,15 @@ class ActionBus:
             nursery.start_soon(self._flush_acks)
             nursery.start_soon(self._delivery.repeat)
             nursery.start_soon(self._tidy)
+            nursery.start_soon(self._watch)
             task_status.started()
 
     async def _hold_recent(self) -> None:
         """What was written just before the last end of the process may have reached nobody: the next taker gets it."""
         settings, now = self._settings, self._wall()
         window = settings.resend_every_s * settings.resend_times
-        recent = await self.archive.in_reader(self._journal.reader.written_since, now - window, settings.resend_actions)
+        archive = self.archive
+        recent = await archive.in_reader(archive.reader.written_since, now - window, settings.resend_actions)
         for stored in recent:
             sent = _sent(stored, stored.offset, age_s=max(0.0, now - stored.wall))
             self._delivery.hold(sent, trio.current_time())
@@ -307,7 +309,7 @@ class ActionBus:
         while True:
             began = trio.current_time()
             try:
-                offsets = await self.archive.in_writer(self._journal.append, batch, self._wall(), acks, ended)
+                offsets = await self._writer.append(batch, self._wall(), acks, ended)
             except JournalStalled as error:
                 self._counters.stalls += 1
                 if not self._stalled:
@@ -378,6 +380,10 @@ class ActionBus:
                 continue
             except JournalError as error:
                 self._latch(error)
+
+    async def _watch(self) -> None:
+        """Without its writer the bus would go on until the next action."""
+        self._latch(await self._writer.wait_ended())
 
     def statistics(self) -> BusStatistics:
         """What went through, and how it stands."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 
 import trio
 
 from roomguard.errors import JournalFailed
 from roomguard.runtime.archive import Archive
 from roomguard.runtime.bus import ActionBus
-from roomguard.store.journal import Journal
+from roomguard.runtime.journal_process import JournalProcess
+from roomguard.store.journal import FILE_NAME
+from roomguard.store.reader import JournalReader
 from roomguard.store.settings import BusSettings
 from tests.store.building import action
 
@@ -22,8 +25,9 @@ from tests.store.building import action
 async def main() -> None:
     folder, count, pause_ms = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     settings = BusSettings(data_dir=folder, reserve_bytes=0)
-    journal = Journal(settings)
-    bus = ActionBus(Archive(journal, settings), settings)
+    writer = await JournalProcess.open(settings)
+    reader = JournalReader(Path(folder) / FILE_NAME)
+    bus = ActionBus(Archive(writer, reader, settings), settings)
     edge = bus.subscribe([f"room-{number}" for number in range(3)])
     lags: list[float] = []
     acked: list[int] = []
@@ -42,7 +46,8 @@ async def main() -> None:
             await trio.sleep(0.3)
             assert len(acked) == acked_at_failure
         nursery.cancel_scope.cancel()
-    journal.close()
+    reader.close()
+    await writer.aclose()
     lags.sort()
     statistics = bus.statistics()
     sys.stdout.write(
