@@ -291,15 +291,12 @@ class App:
 @asynccontextmanager
 async def _archive(settings: BusSettings) -> AsyncIterator[Archive]:
     """The journal open, by the process that writes it and by our reader."""
-    writer = await JournalProcess.open(settings)
-    try:
+    async with JournalProcess.run(settings) as writer:
         reader = await trio.to_thread.run_sync(JournalReader, Path(settings.data_dir) / FILE_NAME)
         try:
             yield Archive(writer, reader, settings)
         finally:
             reader.close()
-    finally:
-        await writer.aclose()
 
 
 @asynccontextmanager

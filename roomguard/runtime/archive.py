@@ -9,7 +9,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 import trio
 
-from roomguard.errors import JournalFailed
+from roomguard.errors import JournalError, JournalFailed
 from roomguard.model.actions import Action
 from roomguard.store.reader import JournalReader, Page
 from roomguard.store.records import Draft
@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Writer(Protocol):
     """Whoever writes the journal: what is asked of it is done in order, each thing whole, cancelled or not.
 
-    All methods raise JournalStalled where the disk is full, so that it may be tried again, and JournalFailed where it
-    failed. The offsets are those after the last thing done.
+    JournalStalled says that the disk is full and that it may be tried again, JournalFailed that it failed. The offsets
+    are those after the last thing done.
     """
 
     @property
@@ -36,11 +36,18 @@ class Writer(Protocol):
         """See `Journal.last_offset`."""
         ...
 
-    async def append(
-        self, drafts: Sequence[Draft], wall: float, acks: Mapping[str, int], ended: Collection[str]
-    ) -> list[int]:
-        """See `Journal.append`."""
-        ...
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        wall: float,
+        acks: Mapping[str, int],
+        ended: Collection[str],
+        done: Callable[[list[int] | JournalError], None],
+    ) -> None:
+        """See `Journal.append`; `done` gets what it returned or raised, from `poll` or from a task of the writer's."""
+
+    def poll(self) -> None:
+        """Take in what has been answered by now, without waiting."""
 
     async def save_snapshots(self, snapshots: Mapping[str, bytes], wall: float) -> None:
         """See `Journal.save_snapshots`."""

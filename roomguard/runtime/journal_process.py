@@ -1,6 +1,8 @@
-"""The journal from the event loop: requests to its own process, one at a time, none ever cut off half way.
+"""The journal from the event loop: requests to its own process, done in order, none ever cut off half way.
 
 A request that has begun is finished even where its task is cancelled: nobody would know whether a commit was done.
+Nothing here waits for the loop where it need not: a request is written where it is made, and `poll` takes in an answer
+between two frames. A task of its own does both where nobody else does.
 """
 
 from __future__ import annotations
@@ -8,11 +10,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from subprocess import DEVNULL
-from typing import cast
+from typing import Any
 
 import attrs
 import trio
@@ -27,6 +30,7 @@ from roomguard.store.requests import (
     DropSnapshots,
     Open,
     Prune,
+    Refused,
     Reply,
     Request,
     SaveSnapshots,
@@ -41,113 +45,193 @@ _READ_BYTES = 65_536
 
 
 class JournalProcess:
-    """The one that writes. Made by `open`; to be closed with `aclose`."""
+    """The one that writes, while `run` is entered."""
 
-    def __init__(self, process: trio.Process, stream: trio.SocketStream) -> None:
+    def __init__(self, process: trio.Process, sock: socket.socket) -> None:
         self._process = process
-        self._stream = stream
-        self._lock = trio.Lock()
-        self._buffer = bytearray()
+        self._socket = sock
+        self._unsent = bytearray()
+        self._received = bytearray()
+        self._asked: deque[Callable[[Reply], None]] = deque()
+        self._to_send = trio.Event()
+        self._gone: JournalFailed | None = None
         self.first_offset = self.last_offset = 0
 
     @classmethod
-    async def open(cls, settings: BusSettings) -> JournalProcess:
-        """Start the process; it opens the journal, or makes it, and checks all of it.
+    @asynccontextmanager
+    async def run(cls, settings: BusSettings) -> AsyncIterator[JournalProcess]:
+        """Start the process, which opens the journal or makes it and checks all of it; leaving closes it.
 
         Raises:
             JournalCorrupt: what is there does not add up.
             JournalError: another guard uses the folder, or the file system cannot do what is needed.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "roomguard.store.writer", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=DEVNULL,
-                env=_environment(),
-            )
-        journal = cls(process, trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
-        try:
-            await journal._ask(Open(attrs.asdict(settings)))
-        except BaseException:
-            await journal._end()
-            raise
-        return journal
+        ours.setblocking(False)
+        with ours:
+            with theirs:
+                process = await trio.lowlevel.open_process(
+                    [sys.executable, "-m", "roomguard.store.writer", str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=DEVNULL,
+                    env=_environment(),
+                )
+            journal = cls(process, ours)
+            try:
+                journal._result(await journal._alone(Open(attrs.asdict(settings))))
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(journal._read)
+                    nursery.start_soon(journal._write)
+                    yield journal
+                    nursery.cancel_scope.cancel()
+                await journal._close()
+            finally:
+                ours.close()  # which ends a process that was not told to close
+                await journal._reap()
 
-    async def append(
-        self, drafts: Sequence[Draft], wall: float, acks: Mapping[str, int], ended: Collection[str]
-    ) -> list[int]:
-        """See `Journal.append`."""
-        return cast("list[int]", await self._ask(Append(list(drafts), wall, dict(acks), list(ended))))
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        wall: float,
+        acks: Mapping[str, int],
+        ended: Collection[str],
+        done: Callable[[list[int] | JournalError], None],
+    ) -> None:
+        """See `Journal.append`; `done` gets what it returned or raised."""
+
+        def answered(reply: Reply) -> None:
+            try:
+                offsets = self._result(reply)
+            except JournalError as error:
+                done(error)
+            else:
+                done(offsets)
+
+        self._ask(Append(list(drafts), wall, dict(acks), list(ended)), answered)
 
     async def save_snapshots(self, snapshots: Mapping[str, bytes], wall: float) -> None:
         """See `Journal.save_snapshots`."""
-        await self._ask(SaveSnapshots(dict(snapshots), wall))
+        await self._answer(SaveSnapshots(dict(snapshots), wall))
 
     async def drop_snapshots(self, rooms: Collection[str]) -> None:
         """See `Journal.drop_snapshots`."""
-        await self._ask(DropSnapshots(list(rooms)))
+        await self._answer(DropSnapshots(list(rooms)))
 
     async def prune(self, now: float) -> bool:
         """See `Journal.prune`."""
-        return bool(await self._ask(Prune(now)))
+        return bool(await self._answer(Prune(now)))
+
+    def poll(self) -> None:
+        """Take in what has been answered by now, without waiting."""
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up()
+            return
+        received = self._received
+        received += data
+        while len(received) >= LENGTH.size:
+            whole = LENGTH.size + LENGTH.unpack_from(received)[0]
+            if len(received) < whole:
+                return
+            reply = reply_decoder.decode(received[LENGTH.size : whole])
+            del received[:whole]
+            self._asked.popleft()(reply)
 
     async def wait_ended(self) -> JournalFailed:
         """Until the process has ended, which it should not; returns what to say of it."""
         return _ended(await self._process.wait())
 
-    async def aclose(self) -> None:
-        """Fold the log into the file and let go of the folder."""
-        with trio.CancelScope(shield=True):
-            # One that latched or ended before need not close: what was acknowledged is in the log.
-            with trio.move_on_after(CLOSE_S), suppress(JournalError):
-                await self._exchange(Close())
-            await self._end()
+    def _ask(self, request: Request, answered: Callable[[Reply], None]) -> None:
+        if self._gone is not None:
+            answered(Refused.of(self._gone))
+            return
+        self._asked.append(answered)
+        self._unsent += framed(request)
+        self._flush()
 
-    async def _ask(self, request: Request) -> list[int] | bool | None:
+    async def _answer(self, request: Request) -> Any:
+        replies: list[Reply] = []
+        arrived = trio.Event()
+
+        def answered(reply: Reply) -> None:
+            replies.append(reply)
+            arrived.set()
+
+        self._ask(request, answered)
         with trio.CancelScope(shield=True):
-            reply = await self._exchange(request)
+            await arrived.wait()
+        return self._result(replies[0])
+
+    async def _alone(self, request: Request) -> Reply:
+        """Ask while no task reads or writes: before they begin and after they end."""
+        replies: list[Reply] = []
+        self._ask(request, replies.append)
+        while not replies:
+            while self._unsent:
+                await trio.lowlevel.wait_writable(self._socket)
+                self._flush()
+            await trio.lowlevel.wait_readable(self._socket)
+            self.poll()
+        return replies[0]
+
+    def _result(self, reply: Reply) -> Any:
         if not isinstance(reply, Done):
             raise reply.error()
         self.first_offset, self.last_offset = reply.first_offset, reply.last_offset
         return reply.result
 
-    async def _exchange(self, request: Request) -> Reply:
-        async with self._lock:
-            try:
-                await self._stream.send_all(framed(request))
-                return reply_decoder.decode(await self._receive())
-            except trio.BrokenResourceError:
-                raise _ended(await self._process.wait()) from None
+    def _flush(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # the other end has gone; whoever reads is told so
+            sent = len(self._unsent)
+        del self._unsent[:sent]
+        if self._unsent:
+            self._to_send.set()
 
-    async def _receive(self) -> bytes:
-        buffer = self._buffer
-        await self._fill(LENGTH.size)
-        whole = LENGTH.size + LENGTH.unpack_from(buffer)[0]
-        await self._fill(whole)
-        body = bytes(buffer[LENGTH.size : whole])
-        del buffer[:whole]
-        return body
+    def _hang_up(self) -> None:
+        """The process has gone: nothing that was asked will be answered."""
+        self._gone = _ended(self._process.poll())
+        asked, self._asked = self._asked, deque()
+        for answered in asked:
+            answered(Refused.of(self._gone))
 
-    async def _fill(self, size: int) -> None:
-        while len(self._buffer) < size:
-            data = await self._stream.receive_some(_READ_BYTES)
-            if not data:
-                raise trio.BrokenResourceError
-            self._buffer += data
+    async def _read(self) -> None:
+        while self._gone is None:
+            await trio.lowlevel.wait_readable(self._socket)
+            self.poll()
 
-    async def _end(self) -> None:
-        """Hang up, which ends an idle process; one that is stuck is killed."""
+    async def _write(self) -> None:
+        while True:
+            await self._to_send.wait()
+            self._to_send = trio.Event()
+            while self._unsent:
+                await trio.lowlevel.wait_writable(self._socket)
+                self._flush()
+
+    async def _close(self) -> None:
+        """Fold the log into the file. One that latched need not: what was acknowledged is in the log."""
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await self._alone(Close())
+
+    async def _reap(self) -> None:
+        with trio.move_on_after(CLOSE_S, shield=True):
+            await self._process.wait()
         with trio.CancelScope(shield=True):
-            await self._stream.aclose()
-            with trio.move_on_after(CLOSE_S):
-                await self._process.wait()
             self._process.kill()
             await self._process.wait()
 
 
-def _ended(code: int) -> JournalFailed:
-    return JournalFailed(f"the journal's process ended with code {code}; nothing is written until a restart")
+def _ended(code: int | None) -> JournalFailed:
+    how = "" if code is None else f" with code {code}"
+    return JournalFailed(f"the journal's process ended{how}; nothing is written until a restart")
 
 
 def _environment() -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from roomguard.errors import JournalFailed
+from roomguard.errors import JournalError, JournalFailed
 from roomguard.runtime.archive import Archive
 from roomguard.runtime.bus import ActionBus
 from roomguard.store.journal import Journal
@@ -24,6 +25,7 @@ class InlineWriter:
         self.journal = journal
         self.faults: list[Exception] = []
         """Raised, one a call, instead of writing."""
+        self.asked = 0
         self.writes = 0
         self._free = trio.Event()
         self._free.set()
@@ -50,11 +52,28 @@ class InlineWriter:
     def last_offset(self) -> int:
         return self.journal.last_offset
 
-    async def append(
-        self, drafts: Sequence[Draft], wall: float, acks: Mapping[str, int], ended: Collection[str]
-    ) -> list[int]:
-        await self._turn()
-        return self.journal.append(drafts, wall, acks, ended)
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        wall: float,
+        acks: Mapping[str, int],
+        ended: Collection[str],
+        done: Callable[[list[int] | JournalError], None],
+    ) -> None:
+        self.asked += 1
+        trio.lowlevel.spawn_system_task(self._append, partial(self.journal.append, drafts, wall, acks, ended), done)
+
+    async def _append(self, append: Callable[[], list[int]], done: Callable[[list[int] | JournalError], None]) -> None:
+        try:
+            await self._turn()
+            offsets = append()
+        except JournalError as error:
+            done(error)
+        else:
+            done(offsets)
+
+    def poll(self) -> None:
+        """Answers come by themselves."""
 
     async def save_snapshots(self, snapshots: Mapping[str, bytes], wall: float) -> None:
         await self._turn()

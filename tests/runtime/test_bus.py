@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -388,15 +389,87 @@ class TestKept:
         assert bench.journal.reader.consumers() == {"audit": 0}
 
 
+class TestTurns:
+    """What happens where rooms' steps were run, without a turn for any other task."""
+
+    async def test_a_commit_begins_in_the_turn(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
+        """The end of a turn sends what was published to the disk; what comes during that commit shares the next."""
+        await settled()
+        bus.turn_over()
+        assert bench.writer.asked == 0
+        bus.publish([action(1)])
+        bus.turn_over()
+        bus.publish([action(2)])
+        bus.turn_over()
+        assert bench.writer.asked == 1
+        await bus.drain()
+        assert bus.last_offset == 2
+
+    async def test_a_full_disk_is_not_asked_again_in_each_turn(
+        self, bench: Bench, bus: ActionBus, autojump_clock: object
+    ) -> None:
+        """Between two tries of a full disk turns begin no commit."""
+        bench.writer.faults.append(JournalStalled("disk is full", full=True))
+        bus.publish([action(1)])
+        await settled()
+        for _ in range(3):
+            bus.turn_over()
+        assert (bus.stalled, bench.writer.asked) == (True, 1)
+        await bus.drain()
+        assert (bus.stalled, bench.writer.asked) == (False, 2)
+
+    async def test_gathering_is_left_to_its_time(self, tmp_path: Path, autojump_clock: object) -> None:
+        """Where commits wait for more actions, no turn begins one early."""
+        bench = Bench(tmp_path, commit_wait_ms=5.0)
+        async with trio.open_nursery() as nursery:
+            bus = await bench.start(nursery)
+            bus.publish([action(1)])
+            bus.turn_over()
+            assert bench.writer.asked == 0
+            await bus.drain()
+            nursery.cancel_scope.cancel()
+        bench.close()
+
+    async def test_after_hand_out(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
+        """What callbacks ask for is done once, behind everything the commit let go; outside of it nothing is."""
+        log: list[str] = []
+
+        def sending() -> None:
+            log.append("sent")
+
+        def callback() -> None:
+            log.append(f"called {bus.after_hand_out(sending)}")
+
+        edge = bus.subscribe(["room-1"], wake=lambda: log.append(f"woken {bus.after_hand_out(sending)}"))
+        for _ in range(2):
+            bus.when_durable(bus.publish([action(1)]), callback)
+        assert not bus.after_hand_out(sending)
+        await bus.drain()
+        assert log == ["woken True", "called True", "called True", "sent"]
+        assert offsets(edge) == [1]
+
+    async def test_a_hand_out_needs_no_other_task(self, real: Archive) -> None:
+        """Turns alone bring an action to the disk and to its receivers, while no task gets to run."""
+        bus = ActionBus(real, BusSettings())
+        edge = bus.subscribe(["room-1"])
+        position = bus.publish([action(1)])
+        bus.turn_over()
+        for _ in range(1_000):
+            if bus.durable >= position:
+                break
+            time.sleep(0.01)
+            bus.turn_over()
+        assert offsets(edge) == [1]
+
+
 @pytest.fixture
 async def real(tmp_path: Path) -> AsyncIterator[Archive]:
     """The archive with its real process and thread."""
     settings = BusSettings(data_dir=str(tmp_path), reserve_bytes=0, commit_actions=16)
-    writer = await JournalProcess.open(settings)
-    reader = JournalReader(tmp_path / FILE_NAME)
-    yield Archive(writer, reader, settings)
-    reader.close()
-    await writer.aclose()
+    async with JournalProcess.run(settings) as writer:
+        reader = JournalReader(tmp_path / FILE_NAME)
+        yield Archive(writer, reader, settings)
+        reader.close()
 
 
 async def test_real_process(real: Archive) -> None:
