@@ -173,6 +173,8 @@ class Edge:
         stream = self._stream
         row = 0
         while self.next_frame < stream.frames:
+            # Made before it is due, so that making it is no part of what the guard takes.
+            frame = stream.make(self.next_frame, start, wall)
             meant = start + stream.due(self.next_frame)
             wait = meant - monotonic()
             if wait > 0:
@@ -183,7 +185,7 @@ class Edge:
                 await asyncio.sleep(0)
             if not await self._window(self.window, until):
                 return
-            self._send(stream.make(self.next_frame, start, wall), meant, measured=True)
+            self._send(frame, meant, measured=True)
             self.next_frame += 1
             row += 1
 

@@ -48,6 +48,7 @@ from roomguard.runtime.consumers import ConsumerDesk
 from roomguard.runtime.edge import EdgeDesk
 from roomguard.runtime.house import House
 from roomguard.runtime.hub import RoomPorts
+from roomguard.runtime.journal_process import JournalProcess
 from roomguard.runtime.lag import LagMeter
 from roomguard.runtime.listener import Listener
 from roomguard.runtime.metrics import Metrics
@@ -57,7 +58,8 @@ from roomguard.runtime.recorder import Recorder
 from roomguard.runtime.reload import Reloader
 from roomguard.runtime.rooms import Rooms
 from roomguard.runtime.settings_listen import ListenSettings
-from roomguard.store.journal import Journal
+from roomguard.store.journal import FILE_NAME
+from roomguard.store.reader import JournalReader
 from roomguard.store.settings import BusSettings
 from roomguard.wire import encode_line, encode_welcome
 
@@ -75,8 +77,8 @@ first look. Looks at 2,000 at a time find them in the processor's cache: 0.2 us 
 only when a quarter of what it looks at is new; connections need it, which are cycles until they are collected.
 """
 SWITCH_INTERVAL_S = 0.001
-"""How long a thread that wants to run may have to wait for ours. The journal's thread wakes up several times for one
-commit: with Python's 5 ms the acks of a loaded guard wait ten times as long (p50 369 ms against 36)."""
+"""How long a thread that wants to run may have to wait for ours, instead of Python's 5 ms. The thread that reads the
+journal wakes up several times for one page, and a room that comes back waits for it."""
 EDGES_SHARE = 0.8
 """Of the time for the whole way out, what edges may take of it."""
 
@@ -144,8 +146,8 @@ class App:
         drain_s = self._settings.listen.drain_s
         with trio.CancelScope() as whole:
             async with (
-                _journal(self._settings.bus) as journal,
-                _running_bus(journal, self._settings.bus) as bus,
+                _archive(self._settings.bus) as archive,
+                _running_bus(archive, self._settings.bus) as bus,
                 trio.open_nursery() as around,
             ):
                 async with _running_recorder(self._record) as recorder, self._running_rooms(bus, recorder) as rooms:
@@ -287,23 +289,20 @@ class App:
 
 
 @asynccontextmanager
-async def _journal(settings: BusSettings) -> AsyncIterator[Journal]:
-    """The journal, opened and closed in a thread: it checks and folds files."""
-    try:
-        journal = await trio.to_thread.run_sync(Journal, settings)
-    except OSError as error:
-        raise JournalError(f"{settings.data_dir}: {error.strerror or error}") from None
-    try:
-        yield journal
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(journal.close)
+async def _archive(settings: BusSettings) -> AsyncIterator[Archive]:
+    """The journal open, by the process that writes it and by our reader."""
+    async with JournalProcess.run(settings) as writer:
+        reader = await trio.to_thread.run_sync(JournalReader, Path(settings.data_dir) / FILE_NAME)
+        try:
+            yield Archive(writer, reader, settings)
+        finally:
+            reader.close()
 
 
 @asynccontextmanager
-async def _running_bus(journal: Journal, settings: BusSettings) -> AsyncIterator[ActionBus]:
+async def _running_bus(archive: Archive, settings: BusSettings) -> AsyncIterator[ActionBus]:
     """The bus at work. On the way out what was published is written, unless the journal failed."""
-    bus = ActionBus(Archive(journal, settings), settings)
+    bus = ActionBus(archive, settings)
     async with trio.open_nursery() as nursery:
         await nursery.start(bus.run)
         yield bus
@@ -407,7 +406,7 @@ def _welcome_consumer(rooms: Rooms, node: str, epoch: str, first_offset: int) ->
 
 async def _locate(bus: ActionBus, ids: Collection[str]) -> dict[str, bytes]:
     """Actions as they stand on disk, offset included; what is not there is left out."""
-    reader = bus.archive.journal.reader
+    reader = bus.archive.reader
 
     def find() -> dict[str, bytes]:
         return {one: stored.json() for one in ids if (stored := reader.action(one)) is not None}

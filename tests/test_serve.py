@@ -197,6 +197,21 @@ def test_restart_keeps_what_is_in_force(config: Path) -> None:
         assert running.ask("/status")["actions"] == 0
 
 
+def test_ends_without_its_journal(config: Path) -> None:
+    """A guard whose journal's process is gone acknowledges nothing more and ends; started again it has everything."""
+    with guard(config) as running, Edge(running) as edge:
+        edge.say(3)
+        mute = edge.acted()
+        threads = Path(f"/proc/{running.child.pid}/task").iterdir()
+        (writer,) = (int(pid) for thread in threads for pid in (thread / "children").read_text().split())
+        os.kill(writer, signal.SIGKILL)
+        assert waited(lambda: running.child.code, lambda code: code is not None) == 4
+
+    with guard(config) as running, Edge(running) as edge:
+        (state,) = (frame for frame in edge.say(9) if frame["type"] == "state")
+        assert [action["id"] for action in state["actions"]] == [mute["id"]]
+
+
 def test_undo(config: Path) -> None:
     """An action is taken back by its id, or with all of its rule; the inverse reaches the edge like any action."""
     with guard(config) as running, Edge(running) as edge:

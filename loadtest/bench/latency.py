@@ -40,9 +40,12 @@ PARTS = ("loads", "commit", "fairness")
 BATCH = 128
 HOT_TIMES = 100
 """A hot room has so many times the rate of the mean room."""
-HOT_SHARE = 0.3
-"""... or this share of the capacity, whichever is more: the mean room is nearly silent."""
+HOT_AT_MOST = 1.5
+"""What p99 of the others may become beside it, times what it is without."""
+FLOODED_SHARE = 0.3
+"""A flooded room has this share of the capacity, ..."""
 QUIET_SHARE = 0.3
+"""... and this is that of all the others together."""
 ADMIN_TIMEOUT = 10.0
 _BUCKET = re.compile(r'^roomguard_loop_lag_seconds_bucket\{le="([^"]+)"\} ([\d.e+]+)$', re.MULTILINE)
 
@@ -259,34 +262,41 @@ _FAIR = {
 }
 
 
+_HELD = ("ack_p99", "action_p99")
+"""Of these, what has a goal."""
+
+
 def fairness(course: Course, capacity: float) -> list[Figure]:
-    """Quiet rooms alone, and beside one that is a hundred times as busy as they are."""
+    """Quiet rooms alone, beside one a hundred times as busy as they are, and beside one as busy as all together."""
     rate = capacity * QUIET_SHARE
-    hot = max(HOT_TIMES * rate / course.rooms, capacity * HOT_SHARE)
-    alone, beside = course.paced(rate), course.paced(rate, hot=hot)
-    times = hot * course.rooms / rate
-    out = []
-    for kind, before, after in (
-        ("ack_p99", alone.ack_p99, beside.ack_p99),
-        ("action_p99", alone.action_p99, beside.action_p99),
-        ("late_p99", alone.late_p99, beside.late_p99),
-        ("robbed", alone.robbed, beside.robbed),
-    ):
-        if before is None or after is None:
-            continue
-        what = f"{_FAIR[kind]} of {course.rooms:,} rooms at {rate:,.0f}/s"
-        unit = "%" if kind == "robbed" else "ms"
-        out.append(figure(f"{kind}_alone", what, unit, [before]))
-        hotter = figure(f"{kind}_beside_hot", f"{what}, beside a room at {times:,.0f} times their rate", unit, [after])
-        hotter = compared(hotter, "alone", before)
-        out.append(ratio_at_most(hotter, 2.0) if kind in ("ack_p99", "action_p99") else hotter)
+    what = f"of {course.rooms:,} rooms at {rate:,.0f}/s"
+    alone = course.paced(rate)
+    out = _others("alone", what, alone)
+    mean = rate / course.rooms
+    for name, hot in (("hot", HOT_TIMES * mean), ("flooded", capacity * FLOODED_SHARE)):
+        beside = f"{what}, beside a room at {hot / mean:,.0f} times their rate"
+        for one in _others(f"beside_{name}", beside, course.paced(rate, hot=hot)):
+            kind = one.name.removesuffix(f"_beside_{name}")
+            before = next((other for other in out if other.name == f"{kind}_alone"), None)
+            found = one if before is None else compared(one, "alone", before.value)
+            out.append(ratio_at_most(found, HOT_AT_MOST) if name == "hot" and kind in _HELD else found)
     return out
+
+
+def _others(name: str, what: str, told: Told) -> list[Figure]:
+    """How the other rooms fare in one run."""
+    found = {"ack_p99": told.ack_p99, "action_p99": told.action_p99, "late_p99": told.late_p99, "robbed": told.robbed}
+    return [
+        figure(f"{kind}_{name}", f"{_FAIR[kind]} {what}", "%" if kind == "robbed" else "ms", [value])
+        for kind, value in found.items()
+        if value is not None
+    ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `latency`."""
     parser.add_argument("--target", default="guard", choices=[one.name for one in TARGETS.values() if one.is_guard])
-    parser.add_argument("--seconds", type=float, default=8.0, help="of load in each run; there are seven by default")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of load in each run; there are eight by default")
     parser.add_argument("--rooms", type=int, default=5_000)
     parser.add_argument("--loads", default="10,50,80", help="percent of the capacity")
     parser.add_argument("--commit-waits", default="0,2,5", metavar="MS,...")

@@ -68,7 +68,11 @@ class Player:
             if guard is None:
                 guard = rooms[record.room] = RoomGuard(record.room, self.program, summary.tally)
                 summary.rooms += 1
-            outcome = self._take(guard, record)
+            if isinstance(record, Control):
+                outcome = self._control(guard, record)
+            else:
+                summary.events += 1
+                outcome = guard.receive(record, record.ts)
             if outcome is not ALLOW and outcome is not DROP:
                 self._write(outcome)
             if summary.first_ts is None:
@@ -83,13 +87,10 @@ class Player:
             summary.last_ts = record.ts
         return summary
 
-    def _take(self, guard: RoomGuard, record: Event | Control) -> Outcome:
-        if isinstance(record, Control):
-            self.summary.controls += 1
-            if record.type == "config" and record.config not in (None, self.program.version):
-                self.summary.other_config = record.config or ""
-        else:
-            self.summary.events += 1
+    def _control(self, guard: RoomGuard, record: Control) -> Outcome:
+        self.summary.controls += 1
+        if record.type == "config" and record.config not in (None, self.program.version):
+            self.summary.other_config = record.config or ""
         return take(guard, record)
 
     def _write(self, outcome: Outcome) -> None:

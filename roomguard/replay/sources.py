@@ -7,6 +7,7 @@ import heapq
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -14,9 +15,12 @@ import attrs
 
 from roomguard.errors import RecordingError
 from roomguard.model.events import Control, Event
-from roomguard.wire.recording import decode_line
+from roomguard.wire.recording import decode_events, decode_line
 
 Record = Event | Control
+CHUNK_LINES = 256
+"""Lines decoded at once."""
+_BROKEN = (OSError, EOFError, zlib.error)
 
 
 @attrs.define
@@ -38,22 +42,28 @@ class Source:
         """The records in file order, once. Raises RecordingError with file, line and field."""
         number = 0
         try:
-            for line in self.lines:
-                number += 1
-                self.read += len(line)
-                if line.isspace():
-                    continue
-                record = decode_line(line, file=self.name, number=number)
-                if record is None:
-                    self.unknown += 1
-                else:
-                    yield record
-        except (OSError, EOFError, zlib.error) as error:
+            for chunk in _chunks(self.lines):
+                self.read += sum(map(len, chunk))
+                events = decode_events(chunk)
+                yield from self._one_by_one(chunk, number) if events is None else events
+                number += len(chunk)
+        except _BROKEN as error:
             # A truncated or damaged archive, a disk that fails: what was read until here has been judged.
             raise RecordingError(f"{self.name}:{number + 1}: cannot be read: {error}") from None
         finally:
             if self.close is not None:
                 self.close()
+
+    def _one_by_one(self, chunk: Sequence[bytes], number: int) -> Iterator[Record]:
+        """A chunk with more in it than good events, after so many lines."""
+        for at, line in enumerate(chunk, number + 1):
+            if line.isspace():
+                continue
+            record = decode_line(line, file=self.name, number=at)
+            if record is None:
+                self.unknown += 1
+            else:
+                yield record
 
 
 def open_source(path: str) -> Source:
@@ -68,6 +78,21 @@ def open_source(path: str) -> Source:
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}") from None
     return Source(path, file, Path(path).stat().st_size, close=file.close)
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The lines, some at a time; what could be read before a fault comes before the fault."""
+    iterator = iter(lines)
+    while True:
+        chunk: list[bytes] = []
+        try:
+            chunk.extend(islice(iterator, CHUNK_LINES))
+        except _BROKEN:
+            yield chunk
+            raise
+        if not chunk:
+            return
+        yield chunk
 
 
 def merged(sources: Sequence[Source]) -> Iterator[Record]:

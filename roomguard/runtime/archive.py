@@ -1,24 +1,67 @@
-"""The journal from the event loop: one thread writes, another one reads, neither is ever cut off half way.
-
-A call that has begun is finished even where its task is cancelled: nobody would know whether a commit was done.
-"""
+"""What is on disk, from the event loop: a process of its own writes, one thread reads."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 import trio
 
+from roomguard.errors import JournalError, JournalFailed
 from roomguard.model.actions import Action
-from roomguard.store.journal import Journal
-from roomguard.store.reader import Page
+from roomguard.store.reader import JournalReader, Page
+from roomguard.store.records import Draft
 from roomguard.store.settings import BusSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Writer(Protocol):
+    """Whoever writes the journal: what is asked of it is done in order, each thing whole, cancelled or not.
+
+    JournalStalled says that the disk is full and that it may be tried again, JournalFailed that it failed. The offsets
+    are those after the last thing done.
+    """
+
+    @property
+    def first_offset(self) -> int:
+        """See `Journal.first_offset`."""
+        ...
+
+    @property
+    def last_offset(self) -> int:
+        """See `Journal.last_offset`."""
+        ...
+
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        wall: float,
+        acks: Mapping[str, int],
+        ended: Collection[str],
+        done: Callable[[list[int] | JournalError], None],
+    ) -> None:
+        """See `Journal.append`; `done` gets what it returned or raised, from `poll` or from a task of the writer's."""
+
+    def poll(self) -> None:
+        """Take in what has been answered by now, without waiting."""
+
+    async def save_snapshots(self, snapshots: Mapping[str, bytes], wall: float) -> None:
+        """See `Journal.save_snapshots`."""
+
+    async def drop_snapshots(self, rooms: Collection[str]) -> None:
+        """See `Journal.drop_snapshots`."""
+
+    async def prune(self, now: float) -> bool:
+        """See `Journal.prune`."""
+        ...
+
+    async def wait_ended(self) -> JournalFailed:
+        """Until nothing can be written any more; returns why."""
+        ...
 
 
 class Archive:
@@ -27,36 +70,39 @@ class Archive:
     `wall` gives Unix seconds.
     """
 
-    def __init__(self, journal: Journal, settings: BusSettings, wall: Callable[[], float] = time.time) -> None:
-        self.journal = journal
+    def __init__(
+        self, writer: Writer, reader: JournalReader, settings: BusSettings, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.writer = writer
+        self.reader = reader
+        """To be used in `in_reader` only."""
         self.wall = wall
         self._settings = settings
-        self._writer = trio.CapacityLimiter(1)
-        self._reader = trio.CapacityLimiter(1)
-        self._snapshots = journal.reader.snapshot_rooms()
+        self._reading = trio.CapacityLimiter(1)
+        self._snapshots = reader.snapshot_rooms()
 
     async def read(self, after: int, limit: int, rooms: Collection[str] | None = None) -> Page:
         """See `JournalReader.page`."""
-        return await self.in_reader(self.journal.reader.page, after, limit, rooms)
+        return await self.in_reader(self.reader.page, after, limit, rooms)
 
     async def penalties_in_force(self) -> list[Action]:
         """Mutes, kicks and restricts to rebuild rooms with after a restart, in offset order."""
         open_kick_s = self._settings.open_kick_s
 
         def find() -> list[Action]:
-            found = self.journal.reader.penalties_in_force(self.wall(), open_kick_s)
+            found = self.reader.penalties_in_force(self.wall(), open_kick_s)
             return [stored.action() for stored in found]
 
         return await self.in_reader(find)
 
     async def find(self, action_id: str) -> Action | None:
         """The action of this id, None if there is none on disk."""
-        stored = await self.in_reader(self.journal.reader.action, action_id)
+        stored = await self.in_reader(self.reader.action, action_id)
         return None if stored is None else stored.action()
 
     async def find_by_rule(self, rule: str, since: float, limit: int) -> list[Action]:
         """The oldest `limit` actions of a rule from room time `since` on that can be and are not yet undone."""
-        found = await self.in_reader(self.journal.reader.by_rule, rule, since, limit)
+        found = await self.in_reader(self.reader.by_rule, rule, since, limit)
         return [stored.action() for stored in found]
 
     def has_snapshot(self, room: str) -> bool:
@@ -70,30 +116,26 @@ class Archive:
             JournalStalled: the disk is full; keep the rooms and try again later.
             JournalFailed: the disk failed.
         """
-        await self.in_writer(self.journal.save_snapshots, dict(snapshots), self.wall())
+        await self.writer.save_snapshots(snapshots, self.wall())
         self._snapshots.update(snapshots)
 
     async def load_snapshot(self, room: str) -> bytes | None:
         """What was put aside for this room, None if nothing was or it has been dropped since."""
-        return await self.in_reader(self.journal.reader.snapshot, room)
+        return await self.in_reader(self.reader.snapshot, room)
 
     async def drop_snapshots(self, rooms: Collection[str]) -> None:
         """Forget what was put aside for these rooms. Raises as `save_snapshots` does."""
-        await self.in_writer(self.journal.drop_snapshots, list(rooms))
+        await self.writer.drop_snapshots(rooms)
         self._snapshots.difference_update(rooms)
 
     async def prune(self) -> None:
         """Drop what is too old or too much, a little at a time. Raises as `save_snapshots` does."""
         more = True
         while more:
-            more = await self.in_writer(self.journal.prune, self.wall())
+            more = await self.writer.prune(self.wall())
             await trio.sleep(0.01)  # lets a commit go first
-        self._snapshots = await self.in_reader(self.journal.reader.snapshot_rooms)
-
-    async def in_writer(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in the writing thread, after what was asked of it before."""
-        return await trio.to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._writer)
+        self._snapshots = await self.in_reader(self.reader.snapshot_rooms)
 
     async def in_reader(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in the reading thread."""
-        return await trio.to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._reader)
+        return await trio.to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._reading)

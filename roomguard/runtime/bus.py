@@ -1,8 +1,8 @@
 """The action bus: an action is on disk before anyone hears of it.
 
-`publish` is synchronous and cheap: a room's step calls it. One task gathers what was published, has one thread write
-and sync it in one transaction (group commit: what comes meanwhile shares the next), and only then hands it out and
-lets acks go. Positions count what was published in this run of the process; the journal gives the offsets.
+`publish` is synchronous and cheap: a room's step calls it. One task gathers what was published, has the journal's own
+process write and sync it in one transaction (group commit: what comes meanwhile shares the next), and only then hands
+it out and lets acks go. Positions count what was published in this run of the process; the journal gives the offsets.
 
 When the disk is slow, actions wait in memory: they are never shed, but beyond `backlog` of them the readers of edges
 are told to pause (`wait_room`), so at most `backlog` and what the frames already read cause are waiting. When the disk
@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count, islice
 
@@ -73,14 +74,14 @@ class ActionBus:
         """What is on disk, for reading, and the rooms put aside."""
         self._settings = settings
         self._wall = archive.wall
-        journal = self._journal = archive.journal
+        self._writer = archive.writer
         self._delivery = Delivery(settings)
         self._waiting: deque[Draft] = deque()
         self._recent: dict[str, int] = {}
         self._published = 0
         self._durable = 0
-        self._last_offset = journal.last_offset
-        self._remembered = journal.reader.consumers()
+        self._last_offset = self._writer.last_offset
+        self._remembered = archive.reader.consumers()
         self._acks: dict[str, int] = {}
         self._ended: list[str] = []
         self._callbacks: list[tuple[int, int, Callable[[], None]]] = []
@@ -93,6 +94,8 @@ class ActionBus:
         self._stalled = False
         self._committing = False
         self._flush_due = False
+        self._handing_out = False
+        self._after: dict[Callable[[], None], None] = {}
         self._counters = _Counters()
         self._commit_seconds = Histogram()
 
@@ -170,7 +173,7 @@ class ActionBus:
     @property
     def first_offset(self) -> int:
         """The oldest offset a consumer can still get, `last_offset + 1` if none."""
-        return self._journal.first_offset
+        return self._writer.first_offset
 
     @property
     def failed(self) -> JournalFailed | None:
@@ -266,63 +269,104 @@ class ActionBus:
             nursery.start_soon(self._flush_acks)
             nursery.start_soon(self._delivery.repeat)
             nursery.start_soon(self._tidy)
+            nursery.start_soon(self._watch)
             task_status.started()
 
     async def _hold_recent(self) -> None:
         """What was written just before the last end of the process may have reached nobody: the next taker gets it."""
         settings, now = self._settings, self._wall()
         window = settings.resend_every_s * settings.resend_times
-        recent = await self.archive.in_reader(self._journal.reader.written_since, now - window, settings.resend_actions)
+        archive = self.archive
+        recent = await archive.in_reader(archive.reader.written_since, now - window, settings.resend_actions)
         for stored in recent:
             sent = _sent(stored, stored.offset, age_s=max(0.0, now - stored.wall))
             self._delivery.hold(sent, trio.current_time())
 
-    async def _commit_all(self) -> None:
-        while self._failed is None:
-            if not (self._waiting or self._ended or self._flush_due):
-                self._to_commit = trio.Event()
-                await self._to_commit.wait()
-            if self._settings.commit_wait_ms:
-                await trio.sleep(self._settings.commit_wait_ms / 1000)
-            await self._commit()
+    def turn_over(self) -> None:
+        """Somebody has run steps of rooms: what they published is sent to the disk, what is on it by now is handed out.
 
-    async def _commit(self) -> None:
+        For whoever does not give way to other tasks at once. Under load a commit of 0.2 ms took 2.5 ms longer where it
+        waited for its turn among the tasks that decide frames, once to begin and once to be heard of.
+        """
+        if self._committing:
+            self._writer.poll()
+        elif self._waiting and not (self._stalled or self._failed or self._settings.commit_wait_ms):
+            self._begin()
+
+    def after_hand_out(self, work: Callable[[], None]) -> bool:
+        """Have `work` done once, when all that is now on disk is handed out; False where no hand-out is under way."""
+        if self._handing_out:
+            self._after[work] = None
+        return self._handing_out
+
+    async def _commit_all(self) -> None:
+        """Begin the commits that nobody's turn begins, and try again where the disk is full."""
+        try:
+            while self._failed is None:
+                if self._committing or not (self._waiting or self._ended or self._flush_due):
+                    self._to_commit = trio.Event()
+                    await self._to_commit.wait()
+                elif self._stalled:
+                    await trio.sleep(self._settings.full_retry_s)
+                    self._begin()
+                elif self._settings.commit_wait_ms:
+                    await trio.sleep(self._settings.commit_wait_ms / 1000)
+                    self._begin()
+                else:
+                    self._begin()
+        finally:
+            with trio.CancelScope(shield=True):
+                while self._committing:
+                    await self._progress.wait()
+
+    def _begin(self) -> None:
+        """Send one commit on its way; there is none under way."""
         self._counters.peak_waiting = max(self._counters.peak_waiting, len(self._waiting))
         batch = list(islice(self._waiting, self._settings.commit_actions))
         acks, self._acks = self._acks, {}
         ended, self._ended = self._ended, []
         self._flush_due = False
         self._committing = True
-        try:
-            offsets = await self._append(batch, acks, ended)
-        except JournalError as error:
-            self._latch(error)
-            return
-        self._committing = False
-        for _ in batch:
-            self._waiting.popleft()
-        self._hand_out(batch, offsets)
+        done = partial(self._committed, batch, acks, ended, trio.current_time())
+        self._writer.append(batch, self._wall(), acks, ended, done)
 
-    async def _append(self, batch: Sequence[Draft], acks: Mapping[str, int], ended: Sequence[str]) -> list[int]:
-        while True:
-            began = trio.current_time()
-            try:
-                offsets = await self.archive.in_writer(self._journal.append, batch, self._wall(), acks, ended)
-            except JournalStalled as error:
-                self._counters.stalls += 1
-                if not self._stalled:
-                    log.error("actions wait in memory and nothing is acknowledged: %s", error)  # noqa: TRY400
-                self._stalled = True
-                await trio.sleep(self._settings.full_retry_s)
-                continue
+    def _committed(
+        self,
+        batch: Sequence[Draft],
+        acks: Mapping[str, int],
+        ended: Sequence[str],
+        began: float,
+        answer: list[int] | JournalError,
+    ) -> None:
+        self._committing = False
+        if isinstance(answer, JournalStalled):
+            self._stall(acks, ended, answer)
+        elif isinstance(answer, JournalError):
+            self._latch(answer)
+        else:
+            self._commit_seconds.observe(trio.current_time() - began)
             if self._stalled:
                 log.warning("the journal can be written again")
             self._stalled = False
-            self._commit_seconds.observe(trio.current_time() - began)
-            return offsets
+            for _ in batch:
+                self._waiting.popleft()
+            self._hand_out(batch, answer)
+        self._to_commit.set()
+        self._advance()
+
+    def _stall(self, acks: Mapping[str, int], ended: Sequence[str], error: JournalStalled) -> None:
+        """Put back what was to be written, to be tried again."""
+        self._counters.stalls += 1
+        if not self._stalled:
+            log.error("actions wait in memory and nothing is acknowledged: %s", error)
+        self._stalled = True
+        self._acks = {**acks, **self._acks}
+        self._ended[:0] = ended
+        self._flush_due = True
 
     def _hand_out(self, batch: Sequence[Draft], offsets: Sequence[int]) -> None:
         now = trio.current_time()
+        self._handing_out = True
         for entry, offset in zip(batch, offsets, strict=True):
             if offset <= self._last_offset:  # in the journal from an earlier run; see _hold_recent
                 self._counters.repeats += 1
@@ -333,7 +377,10 @@ class ActionBus:
         self._counters.commits += 1
         while self._callbacks and self._callbacks[0][0] <= self._durable:
             self._call(heappop(self._callbacks)[2])
-        self._advance()
+        self._handing_out = False
+        after, self._after = self._after, {}
+        for work in after:
+            self._call(work)
 
     def _call(self, callback: Callable[[], None]) -> None:
         """One connection's mistake must not end everybody's bus."""
@@ -356,6 +403,7 @@ class ActionBus:
         self._waiting.clear()
         self._callbacks.clear()
         self._failure.set()
+        self._to_commit.set()
         self._advance()
 
     async def _flush_acks(self) -> None:
@@ -378,6 +426,10 @@ class ActionBus:
                 continue
             except JournalError as error:
                 self._latch(error)
+
+    async def _watch(self) -> None:
+        """Without its writer the bus would go on until the next action."""
+        self._latch(await self._writer.wait_ended())
 
     def statistics(self) -> BusStatistics:
         """What went through, and how it stands."""

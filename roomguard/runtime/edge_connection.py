@@ -42,6 +42,8 @@ from roomguard.wire import (
 
 REPLACED, RESTART = 4409, 1012
 
+LARGE_FRAME_EVENTS = 64
+"""A frame of so many events is answered before the next one of the same read: it takes a millisecond, a write 10 us."""
 READ_TURNS = 8
 """Turns' events of one read that a reader deals with, frame by frame, before others get theirs: as much as the largest
 read holds. Giving way after each turn costs a fifth of all there is to an event: the next connection's rooms push this
@@ -70,6 +72,13 @@ class EdgeBus(Durability, Protocol):
 
     def subscribe(self, rooms: Collection[str] = (), wake: Callable[[], None] | None = None) -> Subscription:
         """A subscription of an edge connection."""
+        ...
+
+    def turn_over(self) -> None:
+        """Steps of rooms have been run: begin a commit, or take in what the one under way has become."""
+
+    def after_hand_out(self, work: Callable[[], None]) -> bool:
+        """Have `work` done once, behind the hand-out under way; False where there is none."""
         ...
 
 
@@ -138,14 +147,14 @@ class EdgeConnection:
         self._draining = False
         self._reading = trio.CancelScope()
         self._living = trio.CancelScope()
-        self._subscription = house.bus.subscribe(wake=self._wake)
+        self._subscription = house.bus.subscribe(wake=self._soon)
 
     # What others call
 
     def say(self, message: bytes) -> None:
         """Send a message soon; an edge that is too far behind is cut instead."""
         if not self._outbox and not self._in_turn:
-            self._something.set()
+            self._soon()
         self._outbox.append(message)
         self._outbox_bytes += len(message)
         if self._outbox_bytes > self._outbox_limit:
@@ -228,6 +237,9 @@ class EdgeConnection:
                     rooms.hand_over(ticket, self._rooms, self._take_room)
                 ticket.release()
                 spent += size
+                if size >= LARGE_FRAME_EVENTS:
+                    self._turn_ends()
+                    self._turn_begins(arrival)
                 if spent >= READ_TURNS * turn:
                     spent = 0
                     self._turn_ends()
@@ -241,16 +253,34 @@ class EdgeConnection:
         self._in_turn = True
 
     def _turn_ends(self) -> None:
-        """Send what a turn's frames are answered with, from here if that takes no waiting: the sender sleeps on."""
+        """Send what a turn's frames are answered with."""
         self._session.turn_over()
+        self._house.bus.turn_over()
         self._in_turn = False
         if self._kinds:
             self._house.rooms.counters.kinds.update(self._kinds)
             self._kinds.clear()
+        self._send_from_here()
+
+    def _soon(self) -> None:
+        """Something waits to be sent: what a commit lets go is sent with the last of it, all else by the sender."""
+        if not self._house.bus.after_hand_out(self._send_from_here):
+            self._something.set()
+
+    def _send_from_here(self) -> None:
+        """Send what waits, if that takes no waiting: the sender sleeps on. In a turn, its end does this."""
+        if self._in_turn:
+            return
+        if self._states or self._sending or self._closing or self._subscription.behind:
+            self._something.set()
+            return
+        if actions := self._take_actions():
+            for message in split_actions(actions, self._house.settings.max_frame_bytes):
+                self._outbox.append(message)
+                self._outbox_bytes += len(message)
         if not self._outbox:
             return
-        only_answers = not (self._states or self._sending or self._closing or self._subscription.behind)
-        if only_answers and self._connection.send_now(self._outbox):
+        if self._connection.send_now(self._outbox):
             self._outbox, self._outbox_bytes = [], 0
         else:
             self._something.set()
@@ -472,9 +502,6 @@ class EdgeConnection:
             messages.append(encode_state(room, encoded))
             released += [sent.data for sent in held]
         return messages, released
-
-    def _wake(self) -> None:
-        self._something.set()
 
     def _cut(self) -> None:
         """The edge does not read: end the TCP connection, it comes back."""

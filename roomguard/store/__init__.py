@@ -1,1 +1,1 @@
-"""What is kept on disk: the action journal in SQLite. Synchronous; the runtime calls it in its own threads."""
+"""What is kept on disk: the action journal in SQLite. Synchronous; a process of its own writes, a thread reads."""

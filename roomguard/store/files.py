@@ -5,32 +5,47 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
 from roomguard.errors import JournalError
 
+_LOCK_POLL_S = 0.02
+
 
 class DirectoryLock:
     """Holds a data folder for one process; the kernel lets go of it when the process ends, however it ends."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the lock.
+    def __init__(self, folder: Path, patience_s: float = 0.0, holder: int | None = None) -> None:
+        """Take the lock, waiting for it up to `patience_s` seconds.
+
+        `holder` is the process others are told of, ours if it is None.
 
         Raises:
             JournalError: another process has it; the message names it.
         """
         self._fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        if not self._take(patience_s):
+            other = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._fd)
-            raise JournalError(f"{folder} is in use by another roomguard process (pid {holder})") from None
+            raise JournalError(f"{folder} is in use by another roomguard process (pid {other})")
         with suppress(OSError):  # the number is only for that message; a full disk must not keep us from starting
             os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+            os.pwrite(self._fd, b"%d\n" % (holder or os.getpid()), 0)
+
+    def _take(self, patience_s: float) -> bool:
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    return False
+                time.sleep(_LOCK_POLL_S)  # the kernel can only wait for ever
+            else:
+                return True
 
     def release(self) -> None:
         """Give the folder back; the file stays."""

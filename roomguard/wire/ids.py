@@ -33,9 +33,13 @@ def check_id(value: str) -> str | None:
     return None
 
 
-def is_plain(payload: str) -> bool:
+def is_plain(payload: str | bytes) -> bool:
     """Whether no id in this payload can break the rule, whatever the events say (see above)."""
-    return payload.isascii() and "\\" not in payload and "\x7f" not in payload
+    if not payload.isascii():
+        return False
+    if isinstance(payload, str):
+        return "\\" not in payload and "\x7f" not in payload
+    return b"\\" not in payload and b"\x7f" not in payload
 
 
 def _fields(kind: type) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ so the event is tried first: no control record has an `id`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from roomguard.errors import RecordingError
 from roomguard.model.events import KINDS, AnyEvent, Control
 from roomguard.wire.faults import UNREADABLE, explain
-from roomguard.wire.ids import check_id, fault_of
+from roomguard.wire.ids import all_sound, check_id, fault_of, is_plain
 
 
 class _Tags(msgspec.Struct):
@@ -42,6 +43,22 @@ def decode_line(line: bytes | str, *, file: str = "recording", number: int = 0) 
     if (fault := fault_of(event)) is not None:
         raise _error(file, number, f"{fault[0]}: {fault[1]}")
     return event
+
+
+def decode_events(lines: Sequence[bytes]) -> list[AnyEvent] | None:
+    """Many lines at half the cost of `decode_line`: their events, if every line is one and none has a fault.
+
+    None only means: look at each.
+    """
+    decode = _EVENT.decode
+    try:
+        events = [decode(line) for line in lines]
+    except UNREADABLE:
+        return None
+    for event in events:
+        if not event.room:
+            return None
+    return events if is_plain(b"".join(lines)) or all_sound(events) else None
 
 
 def encode_line(record: AnyEvent | Control) -> bytes:

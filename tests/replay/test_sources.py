@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 from roomguard.errors import RecordingError
 from roomguard.model.events import Control, UserEvent
-from roomguard.replay import Source, merged, open_source
+from roomguard.replay import Source, merged, open_source, sources
 from roomguard.testing import chat, control, join
 from roomguard.wire.recording import encode_line
 
@@ -108,16 +108,63 @@ def test_a_damaged_archive_is_named(tmp_path: Path, damage: Callable[[bytes], by
         ids(source)
 
 
+GOOD = [
+    *LINES,
+    encode_line(join("bob", 7)),
+    encode_line(chat("wörld", "日本", 8, id="ü8")),
+    b'{"kind":"chat","id":"\\u0041","room":"r1","user":"u","ts":9,"text":"\\n"}\n',
+]
+ODD = [
+    encode_line(control("expire", 2)),
+    UNKNOWN,
+    b"\n",
+    b" \r\n",
+    b"{}\n",
+    b'{"kind":"like","id":"1","user":"u","ts":1}\n',
+    b'{"kind":"like","id":"\\n","room":"r1","user":"u","ts":1}\n',
+    b'{"kind":"like","id":"\x7f","room":"r1","user":"u","ts":1}\n',
+    '{"kind":"like","id":"a\u0085","room":"r1","user":"u","ts":1}\n'.encode(),
+    b'{"kind":"like","id":"%s","room":"r1","user":"u","ts":1}\n' % ("ü" * 100).encode(),
+    LINES[0].rstrip() + b" " + LINES[1],
+    LINES[0].rstrip() + LINES[1],
+    LINES[2].rstrip() + b"\r\n",
+    b" " + LINES[2],
+    b"\xff\n",
+    LINES[3].replace(b"hello", b"\xc3\x28"),
+]
+
+
+def told(source: Source) -> tuple[list[Any], str]:
+    """What comes of a source: its records, and the words it ends with."""
+    found: list[Any] = []
+    try:
+        found.extend(source.records())
+    except RecordingError as error:
+        return found, str(error)
+    return found, f"{source.unknown} unknown"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(GOOD) | st.sampled_from(GOOD) | st.sampled_from(ODD), max_size=12), st.integers(1, 5))
+def test_many_lines_at_once_are_what_each_is(lines: list[bytes], at_once: int) -> None:
+    """Decoding lines in chunks gives the records, the counts and the words that decoding each alone gives."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "CHUNK_LINES", at_once)
+        found = told(Source("day.jsonl", lines))
+        patch.setattr(sources, "decode_events", lambda _lines: None)
+        assert told(Source("day.jsonl", lines)) == found
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 6), max_size=8).map(sorted), min_size=1, max_size=4))
 def test_merging(files: list[list[int]]) -> None:
     """Several recordings are merged by time, then by the order of the files, then by line."""
-    sources = [
+    files_read = [
         Source(f"f{index}", [encode_line(join("u", at, id=f"{index}-{line}")) for line, at in enumerate(times)])
         for index, times in enumerate(files)
     ]
     expected = sorted((at, index, line) for index, times in enumerate(files) for line, at in enumerate(times))
-    found: list[Any] = list(merged(sources))
+    found: list[Any] = list(merged(files_read))
     assert [f"{index}-{line}" for _, index, line in expected] == [record.id for record in found]
 
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import trio
 
 from roomguard.errors import JournalFailed
 from roomguard.runtime.archive import Archive
 from roomguard.runtime.bus import ActionBus
-from roomguard.store.journal import Journal
+from roomguard.runtime.journal_process import JournalProcess
+from roomguard.store.journal import FILE_NAME
+from roomguard.store.reader import JournalReader
 from roomguard.store.settings import BusSettings
 from tests.store.building import action
 
@@ -22,8 +26,16 @@ from tests.store.building import action
 async def main() -> None:
     folder, count, pause_ms = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     settings = BusSettings(data_dir=folder, reserve_bytes=0)
-    journal = Journal(settings)
-    bus = ActionBus(Archive(journal, settings), settings)
+    async with JournalProcess.run(settings) as writer:
+        reader = JournalReader(Path(folder) / FILE_NAME)
+        bus = ActionBus(Archive(writer, reader, settings), settings)
+        done = await published(bus, count, pause_ms)
+        reader.close()
+    sys.stdout.write(json.dumps(done))
+
+
+async def published(bus: ActionBus, count: int, pause_ms: float) -> dict[str, Any]:
+    """What became of so many actions."""
     edge = bus.subscribe([f"room-{number}" for number in range(3)])
     lags: list[float] = []
     acked: list[int] = []
@@ -42,20 +54,14 @@ async def main() -> None:
             await trio.sleep(0.3)
             assert len(acked) == acked_at_failure
         nursery.cancel_scope.cancel()
-    journal.close()
     lags.sort()
-    statistics = bus.statistics()
-    sys.stdout.write(
-        json.dumps(
-            {
-                "acked": acked,
-                "delivered": [json.loads(data)["offset"] for data in edge.take()],
-                "failed": bus.failed is not None,
-                "commits": statistics.commits,
-                "p99_ms": lags[int(len(lags) * 0.99)] * 1000,
-            }
-        )
-    )
+    return {
+        "acked": acked,
+        "delivered": [json.loads(data)["offset"] for data in edge.take()],
+        "failed": bus.failed is not None,
+        "commits": bus.statistics().commits,
+        "p99_ms": lags[int(len(lags) * 0.99)] * 1000,
+    }
 
 
 async def watch(lags: list[float]) -> None:

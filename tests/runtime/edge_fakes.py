@@ -114,6 +114,7 @@ class DeliveringBus(FakeBus):
         self.delivery = Delivery(BusSettings())
         self.delivered = 0
         self.full = False
+        self.after: dict[Callable[[], None], None] | None = None
 
     @property
     def has_room(self) -> bool:
@@ -133,13 +134,26 @@ class DeliveringBus(FakeBus):
             self.commit()
         return position
 
+    def turn_over(self) -> None:
+        """Commits come when a test says so."""
+
+    def after_hand_out(self, work: Callable[[], None]) -> bool:
+        if self.after is None:
+            return False
+        self.after[work] = None
+        return True
+
     def commit(self) -> None:
+        after = self.after = {}
         for offset in range(self.delivered, len(self.actions)):
             one = self.actions[offset]
             data = join(encode_halves(one), offset + 1)
             self.delivery.deliver(Sent(offset + 1, one.id, one.room, data, 60.0), trio.current_time())
         self.delivered = len(self.actions)
         super().commit()
+        self.after = None
+        for work in after:
+            work()
 
     async def locate(self, ids: Collection[str]) -> Mapping[str, bytes]:
         await trio.lowlevel.checkpoint()

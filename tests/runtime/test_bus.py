@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,9 @@ from roomguard.errors import JournalFailed
 from roomguard.runtime.archive import Archive
 from roomguard.runtime.bus import ActionBus
 from roomguard.runtime.delivery import Subscription
-from roomguard.store.journal import Journal, JournalStalled
+from roomguard.runtime.journal_process import JournalProcess
+from roomguard.store.journal import FILE_NAME, Journal, JournalStalled
+from roomguard.store.reader import JournalReader
 from roomguard.store.settings import BusSettings
 from tests.runtime.inline_archive import Bench
 from tests.store.building import NOW, action
@@ -47,13 +50,13 @@ class TestPublish:
         """Delivery and acks wait for the commit, and an ack comes after the delivery."""
         edge = bus.subscribe(["room-1"])
         seen: list[list[int]] = []
-        bench.archive.hold()
+        bench.writer.hold()
         position = bus.publish([action(1), action(4)])
         bus.when_durable(position, lambda: seen.append(offsets(edge)))
         await settled()
 
         assert (seen, bus.durable, edge.take()) == ([], 0, [])
-        bench.archive.release()
+        bench.writer.release()
         await bus.wait_durable(position)
         assert seen == [[1, 2]]
         assert [record.id for record in bench.journal.reader.page(0, 9).actions] == [action(1).id, action(4).id]
@@ -69,12 +72,12 @@ class TestPublish:
         self, bench: Bench, bus: ActionBus, autojump_clock: object
     ) -> None:
         """Group commit: however many publish meanwhile, one more transaction takes them all."""
-        bench.archive.hold()
+        bench.writer.hold()
         bus.publish([action(0)])
         await settled()
         for number in range(1, 40):
             position = bus.publish([action(number)])
-        bench.archive.release()
+        bench.writer.release()
         await bus.wait_durable(position)
 
         assert bus.statistics().commits == 2
@@ -121,13 +124,13 @@ class TestPublish:
         self, bench: Bench, bus: ActionBus, autojump_clock: object
     ) -> None:
         """Beyond the backlog `wait_room` waits; publishing goes on, and all of it is delivered in the end."""
-        bench.archive.hold()
+        bench.writer.hold()
         bus.publish([action(number) for number in range(6)])
         assert not bus.has_room
         with trio.move_on_after(60) as waited:
             await bus.wait_room()
         assert waited.cancelled_caught
-        bench.archive.release()
+        bench.writer.release()
         await bus.wait_room()
         await bus.drain()
 
@@ -147,7 +150,7 @@ class TestDiskTrouble:
         """After an I/O error nothing is acknowledged or delivered, whatever is published, although the disk works."""
         edge = bus.subscribe(["room-1"])
         called: list[bool] = []
-        bench.archive.faults.append(JournalFailed("disk I/O error"))
+        bench.writer.faults.append(JournalFailed("disk I/O error"))
         position = bus.publish([action(1)])
         bus.when_durable(position, lambda: called.append(True))
         with pytest.raises(JournalFailed, match="disk I/O error"):
@@ -166,7 +169,7 @@ class TestDiskTrouble:
     async def test_full_disk_is_waited_out(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
         """While the disk is full the commit is tried again; then everything goes out once, in order."""
         edge = bus.subscribe(["room-1"])
-        bench.archive.faults += [JournalStalled("disk is full", full=True)] * 3
+        bench.writer.faults += [JournalStalled("disk is full", full=True)] * 3
         bus.publish([action(1)])
         await trio.sleep(1.5)
         assert bus.stalled
@@ -180,7 +183,7 @@ class TestDiskTrouble:
         self, bench: Bench, bus: ActionBus, autojump_clock: object
     ) -> None:
         """A failure is a failure whoever meets it first."""
-        bench.archive.faults.append(JournalFailed("disk I/O error"))
+        bench.writer.faults.append(JournalFailed("disk I/O error"))
         await trio.sleep(61)
 
         assert bus.failed is not None
@@ -341,14 +344,14 @@ class TestKept:
         """Acks are gathered and written soon; the number of names is bounded."""
         bus.publish([action(1), action(2)])
         await bus.drain()
-        writes = bench.archive.writes
+        writes = bench.writer.writes
         for offset in (1, 2):
             for name in ("audit", "insight"):
                 assert bus.remember(name, offset)
         assert bus.remembered("audit") == 2
         await trio.sleep(0.1)
 
-        assert bench.archive.writes == writes + 1
+        assert bench.writer.writes == writes + 1
         assert bench.journal.reader.consumers() == {"audit": 2, "insight": 2}
 
     async def test_too_many_names(self, tmp_path: Path, autojump_clock: object) -> None:
@@ -361,36 +364,117 @@ class TestKept:
 
     async def test_drain_writes_acks(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
         """`drain` leaves nothing in memory, also where a commit was under way."""
-        bench.archive.hold()
+        bench.writer.hold()
         bus.publish([action(1)])
         await settled()
         bus.remember("audit", 0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bus.drain)
             await settled()
-            bench.archive.release()
+            bench.writer.release()
 
         assert bench.journal.reader.consumers() == {"audit": 0}
 
     async def test_drain_in_the_last_commit(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
         """`drain` that begins while the last acks are being written waits for them and asks for nothing more."""
-        bench.archive.hold()
+        bench.writer.hold()
         bus.remember("audit", 0)
         await trio.sleep(1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bus.drain)
             await settled()
-            bench.archive.release()
+            bench.writer.release()
 
-        assert bench.archive.writes == 1
+        assert bench.writer.writes == 1
         assert bench.journal.reader.consumers() == {"audit": 0}
 
 
-async def test_real_threads(tmp_path: Path) -> None:
-    """With its real threads: everything published from many tasks is durable and delivered once, in offset order."""
+class TestTurns:
+    """What happens where rooms' steps were run, without a turn for any other task."""
+
+    async def test_a_commit_begins_in_the_turn(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
+        """The end of a turn sends what was published to the disk; what comes during that commit shares the next."""
+        await settled()
+        bus.turn_over()
+        assert bench.writer.asked == 0
+        bus.publish([action(1)])
+        bus.turn_over()
+        bus.publish([action(2)])
+        bus.turn_over()
+        assert bench.writer.asked == 1
+        await bus.drain()
+        assert bus.last_offset == 2
+
+    async def test_a_full_disk_is_not_asked_again_in_each_turn(
+        self, bench: Bench, bus: ActionBus, autojump_clock: object
+    ) -> None:
+        """Between two tries of a full disk turns begin no commit."""
+        bench.writer.faults.append(JournalStalled("disk is full", full=True))
+        bus.publish([action(1)])
+        await settled()
+        for _ in range(3):
+            bus.turn_over()
+        assert (bus.stalled, bench.writer.asked) == (True, 1)
+        await bus.drain()
+        assert (bus.stalled, bench.writer.asked) == (False, 2)
+
+    async def test_gathering_is_left_to_its_time(self, tmp_path: Path, autojump_clock: object) -> None:
+        """Where commits wait for more actions, no turn begins one early."""
+        bench = Bench(tmp_path, commit_wait_ms=5.0)
+        async with trio.open_nursery() as nursery:
+            bus = await bench.start(nursery)
+            bus.publish([action(1)])
+            bus.turn_over()
+            assert bench.writer.asked == 0
+            await bus.drain()
+            nursery.cancel_scope.cancel()
+        bench.close()
+
+    async def test_after_hand_out(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
+        """What callbacks ask for is done once, behind everything the commit let go; outside of it nothing is."""
+        log: list[str] = []
+
+        def sending() -> None:
+            log.append("sent")
+
+        def callback() -> None:
+            log.append(f"called {bus.after_hand_out(sending)}")
+
+        edge = bus.subscribe(["room-1"], wake=lambda: log.append(f"woken {bus.after_hand_out(sending)}"))
+        for _ in range(2):
+            bus.when_durable(bus.publish([action(1)]), callback)
+        assert not bus.after_hand_out(sending)
+        await bus.drain()
+        assert log == ["woken True", "called True", "called True", "sent"]
+        assert offsets(edge) == [1]
+
+    async def test_a_hand_out_needs_no_other_task(self, real: Archive) -> None:
+        """Turns alone bring an action to the disk and to its receivers, while no task gets to run."""
+        bus = ActionBus(real, BusSettings())
+        edge = bus.subscribe(["room-1"])
+        position = bus.publish([action(1)])
+        bus.turn_over()
+        for _ in range(1_000):
+            if bus.durable >= position:
+                break
+            time.sleep(0.01)
+            bus.turn_over()
+        assert offsets(edge) == [1]
+
+
+@pytest.fixture
+async def real(tmp_path: Path) -> AsyncIterator[Archive]:
+    """The archive with its real process and thread."""
     settings = BusSettings(data_dir=str(tmp_path), reserve_bytes=0, commit_actions=16)
-    journal = Journal(settings)
-    bus = ActionBus(Archive(journal, settings), settings)
+    async with JournalProcess.run(settings) as writer:
+        reader = JournalReader(tmp_path / FILE_NAME)
+        yield Archive(writer, reader, settings)
+        reader.close()
+
+
+async def test_real_process(real: Archive) -> None:
+    """With its real process: everything published from many tasks is durable and delivered once, in offset order."""
+    bus = ActionBus(real, BusSettings(commit_actions=16))
     edge = bus.subscribe([f"room-{number}" for number in range(3)])
 
     async def publish(first: int) -> None:
@@ -407,15 +491,12 @@ async def test_real_threads(tmp_path: Path) -> None:
             page = await bus.archive.read(190, 20)
             assert [record.offset for record in page.actions] == list(range(191, 201))
             nursery.cancel_scope.cancel()
-    journal.close()
     assert bus.statistics().commits < 200
 
 
-async def test_cancelled_commit_is_finished(tmp_path: Path) -> None:
+async def test_cancelled_commit_is_finished(real: Archive) -> None:
     """Cancelling the bus never leaves a transaction half done."""
-    settings = BusSettings(data_dir=str(tmp_path), reserve_bytes=0)
-    journal = Journal(settings)
-    bus = ActionBus(Archive(journal, settings), settings)
+    bus = ActionBus(real, BusSettings())
     async with trio.open_nursery() as nursery:
         await nursery.start(bus.run)
         bus.publish(action(number) for number in range(300))
@@ -423,9 +504,18 @@ async def test_cancelled_commit_is_finished(tmp_path: Path) -> None:
         await trio.sleep(0)
         nursery.cancel_scope.cancel()
 
-    assert journal._db.in_transaction is False
-    assert journal.last_offset in (0, 300)
-    journal.close()
+    assert real.writer.last_offset in (0, 300)
+    assert len((await real.read(0, 1_000)).actions) == real.writer.last_offset
+
+
+async def test_an_ended_writer_latches(bench: Bench, bus: ActionBus) -> None:
+    """Where nothing can be written any more the bus says so before the next action."""
+    bench.writer.end()
+    with trio.fail_after(1):
+        failed = await bus.wait_failed()
+    assert "ended" in str(failed)
+    with pytest.raises(JournalFailed):
+        await bus.wait_durable(bus.publish([action(1)]))
 
 
 STEPS = st.lists(
@@ -456,7 +546,7 @@ async def _follow(steps: list[tuple[str, int, int]]) -> None:
             for step, who, what in steps:
                 await getattr(model, step)(who, what)
                 model.listen()
-            bench.archive.release()
+            bench.writer.release()
             await bench.bus.drain()
             model.listen()
             model.check()
@@ -484,8 +574,8 @@ class Model:
         news = [one for one in batch if one.id not in self.published]
         self.published += [one.id for one in news]
         self.bus.when_durable(position, lambda: self.acked.extend(one.id for one in batch))
-        await self.bus.drain() if self.bench.archive._free.is_set() else await settled()
-        for one in news if self.bench.archive._free.is_set() else ():
+        await self.bus.drain() if self.bench.writer._free.is_set() else await settled()
+        for one in news if self.bench.writer._free.is_set() else ():
             for edge, owed in zip(self.edges, self.owed, strict=True):
                 if one.room in edge.rooms:
                     owed.add(one.id)
@@ -515,10 +605,10 @@ class Model:
         await trio.sleep(what / 10)
 
     async def hold(self, _who: int, _what: int) -> None:
-        self.bench.archive.hold()
+        self.bench.writer.hold()
 
     async def release(self, _who: int, _what: int) -> None:
-        self.bench.archive.release()
+        self.bench.writer.release()
         await self.bus.drain()
 
     def listen(self) -> None:

@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from roomguard.engine.snapshot import survivors
 from roomguard.errors import JournalFailed
 from roomguard.model.events import Control
+from roomguard.runtime.edge_connection import LARGE_FRAME_EVENTS
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.settings_rooms import RoomSettings
 from tests.runtime.edge_fakes import a_desk, events, say
@@ -68,6 +69,37 @@ class TestFrames:
             desk.bus.commit()
             await wait_all_tasks_blocked()
             assert ["welcome", "state", "verdicts", "ack", "actions"] == edge.types()
+
+    async def test_what_a_commit_lets_go_leaves_with_it(self, autojump_clock: MockClock) -> None:
+        """Acks and actions that waited for one commit are one write, done before any other task has its turn."""
+        async with a_desk() as desk:
+            desk.bus.instantly = False
+            edge = await desk.connect()
+            edge.send_to_guard(events(1, say("mute")))
+            edge.send_to_guard(events(2, say("mute")))
+            await wait_all_tasks_blocked()
+            writes = edge.writes
+
+            desk.bus.commit()
+            assert ["ack", "ack", "actions"] == edge.types()[-3:]
+            assert edge.writes == writes + 1
+
+    async def test_a_large_frame_is_answered_before_the_next_of_its_read(self, autojump_clock: MockClock) -> None:
+        """Small frames of one read are answered together, a large one by itself."""
+        async with a_desk() as desk:
+            edge = await desk.connect()
+            edge.send_to_guard(events(1, say()))
+            await wait_all_tasks_blocked()
+            writes = edge.writes
+            for seq in (2, 3, 4):
+                edge.send_to_guard(events(seq, say()))
+            await wait_all_tasks_blocked()
+            assert edge.writes == writes + 1
+
+            for seq in (5, 6, 7):
+                edge.send_to_guard(events(seq, *(say() for _ in range(LARGE_FRAME_EVENTS))))
+            await wait_all_tasks_blocked()
+            assert edge.writes == writes + 4
 
     async def test_other_frames_are_not_held_up_by_the_disk(self, autojump_clock: MockClock) -> None:
         """A frame that caused nothing is acknowledged while another one waits; `resume_after` waits for both."""
