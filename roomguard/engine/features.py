@@ -627,7 +627,9 @@ class Catalogue:
         if cooldown > self.caps.window_s:
             raise RuleError(f"longer than engine.caps.window_s ({self.caps.window_s:g} s)", key="cooldown_s")
         burst = settings.burst or ceil(count)
-        stream = self._stream(("pace", name, settings), "user", cooldown + MOST_WAIT_S, 1, "pairs", keyed=False)
+        stream = self._stream(
+            ("pace", name, settings, cooldown), "user", cooldown + MOST_WAIT_S, 1, "pairs", keyed=False
+        )
         slot = f"user.{stream.name}"
         line = f"{slot} = paced({slot}, now, {burst}, {seconds / count!r}, {cooldown!r})"
         stream.updates["chat"] = Block((), (line,))

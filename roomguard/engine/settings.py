@@ -98,7 +98,7 @@ class LimitSettings:
     algorithm: LimitAlgorithm = "window"
     burst: int = 0
     """gcra and pace only; 0 means COUNT."""
-    cooldown_s: float = 0.0
+    cooldown_s: float = attrs.field(default=0.0, repr=False)  # windows are named by the rest, in snapshots too
     """pace only: a longer pause than this gives the burst back; 0 means WINDOW."""
     events: tuple[str, ...] = ("chat",)
     weights: Mapping[str, float] = attrs.field(factory=dict)
