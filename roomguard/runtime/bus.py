@@ -293,6 +293,11 @@ class ActionBus:
         elif self._waiting and not (self._stalled or self._failed or self._settings.commit_wait_ms):
             self._begin()
 
+    def poll(self) -> None:
+        """In the midst of a turn: what is on disk by now is handed out. A commit for each slice would be too many."""
+        if self._committing:
+            self._writer.poll()
+
     def after_hand_out(self, work: Callable[[], None]) -> bool:
         """Have `work` done once, when all that is now on disk is handed out; False where no hand-out is under way."""
         if self._handing_out:

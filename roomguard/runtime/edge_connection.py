@@ -77,6 +77,9 @@ class EdgeBus(Durability, Protocol):
     def turn_over(self) -> None:
         """Steps of rooms have been run: begin a commit, or take in what the one under way has become."""
 
+    def poll(self) -> None:
+        """In the midst of steps: take in what the commit under way has become."""
+
     def after_hand_out(self, work: Callable[[], None]) -> bool:
         """Have `work` done once, behind the hand-out under way; False where there is none."""
         ...
@@ -153,8 +156,8 @@ class EdgeConnection:
 
     def say(self, message: bytes) -> None:
         """Send a message soon; an edge that is too far behind is cut instead."""
-        if not self._outbox and not self._in_turn:
-            self._soon()
+        if not self._house.bus.after_hand_out(self._send_from_here) and not (self._outbox or self._in_turn):
+            self._something.set()
         self._outbox.append(message)
         self._outbox_bytes += len(message)
         if self._outbox_bytes > self._outbox_limit:
@@ -234,7 +237,7 @@ class EdgeConnection:
                     self._turn_ends()
                     await rooms.hand_over_in_turns(ticket, self._rooms, self._take_room)
                 else:
-                    rooms.hand_over(ticket, self._rooms, self._take_room)
+                    rooms.hand_over(ticket, self._rooms, self._take_room, bus.poll)
                 ticket.release()
                 spent += size
                 if size >= LARGE_FRAME_EVENTS:
@@ -263,14 +266,12 @@ class EdgeConnection:
         self._send_from_here()
 
     def _soon(self) -> None:
-        """Something waits to be sent: what a commit lets go is sent with the last of it, all else by the sender."""
+        """Actions wait to be sent: what a commit lets go is sent with the last of it, all else by the sender."""
         if not self._house.bus.after_hand_out(self._send_from_here):
             self._something.set()
 
     def _send_from_here(self) -> None:
-        """Send what waits, if that takes no waiting: the sender sleeps on. In a turn, its end does this."""
-        if self._in_turn:
-            return
+        """Send what waits, if that takes no waiting: the sender sleeps on."""
         if self._states or self._sending or self._closing or self._subscription.behind:
             self._something.set()
             return

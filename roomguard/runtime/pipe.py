@@ -89,9 +89,9 @@ class Pipe(trio.abc.Stream):
 
     async def _read(self, sock: trio.socket.SocketType, max_bytes: int) -> bytes:
         tick = self._tick
-        if self._last_read >= LARGE_READ_BYTES:
+        if self._last_read == max_bytes:
             await trio.lowlevel.checkpoint()  # there is more
-        elif self._last_read and tick is not None and tick.thick:
+        elif 0 < self._last_read < LARGE_READ_BYTES and tick is not None and tick.thick:
             await tick.wait()
         else:
             await self._wait_readable(sock)
@@ -110,7 +110,7 @@ class Pipe(trio.abc.Stream):
 
     async def _wait_readable(self, sock: trio.socket.SocketType) -> None:
         await trio.lowlevel.wait_readable(sock)
-        if self._tick is not None and self._tick.thick:
+        if self._tick is not None and self._tick.thick and self._last_read < LARGE_READ_BYTES:
             await self._tick.wait()
 
     def saw(self, frames: int) -> None:

@@ -182,13 +182,14 @@ class Rooms:
         self._nursery.start_soon(self.supervisor.supervise, room)
         return room
 
-    def hand_over(self, ticket: Ticket, known: dict[str, LiveRoom], admit: Admit) -> None:
+    def hand_over(self, ticket: Ticket, known: dict[str, LiveRoom], admit: Admit, between: Callable[[], None]) -> None:
         """Hand a frame's events to their rooms; a room that is idle decides here and now.
 
         `known` are the rooms that whoever hands over has; `admit` adds one to them, or says that it may not be had.
+        `between` is called now and then in the midst of it, and must not touch rooms.
         For at most `turn_events` events; `hand_over_in_turns` takes any number.
         """
-        left = by_room(ticket.events) if ticket.special else self.supervisor.decide(ticket, known)
+        left = by_room(ticket.events) if ticket.special else self.supervisor.decide(ticket, known, between)
         for name, places in left.items():
             room = self._room_for(name, ticket, places, known, admit)
             if room is None:

@@ -27,6 +27,8 @@ from roomguard.runtime.tickets import Batch, Ticket
 log = logging.getLogger("roomguard.rooms")
 
 MAX_ERROR = 200
+SLICE_EVENTS = 32
+"""Events of a frame decided one after the other, some 0.4 ms, before others may say what cannot wait for the rest."""
 
 
 @attrs.frozen
@@ -84,8 +86,12 @@ class Supervisor:
             degraded=self.degraded,
         )
 
-    def decide(self, ticket: Ticket, rooms: Mapping[str, LiveRoom]) -> dict[str, list[int]]:
+    def decide(
+        self, ticket: Ticket, rooms: Mapping[str, LiveRoom], between: Callable[[], None]
+    ) -> dict[str, list[int]]:
         """Decide what of a frame can be decided here and now; the places left over, by room and in order.
+
+        `between` is called after every `SLICE_EVENTS` events but the last.
 
         The hot path of the whole guard, one event after the other without a call but the guard's own: some 128 events
         of a frame are for 74 rooms, so that sorting them first and a step a room cost twice as much as this. Left over
@@ -97,7 +103,7 @@ class Supervisor:
         while place < end:
             room = None
             try:
-                for place in range(place, end):  # noqa: B020 - goes on behind the event that raised
+                for place in range(place, min(end, place + SLICE_EVENTS)):  # noqa: B020 - from where the last one ended
                     event = events[place]
                     room = rooms.get(event.room)
                     if room is None or not room.direct:
@@ -125,6 +131,8 @@ class Supervisor:
                 room.cursor = place
                 self._crashed_at(room, ticket, [place], fault)
             place += 1
+            if place < end:
+                between()
         return left
 
     def step(self, room: LiveRoom, ticket: Ticket, places: Sequence[int]) -> None:

@@ -137,6 +137,9 @@ class DeliveringBus(FakeBus):
     def turn_over(self) -> None:
         """Commits come when a test says so."""
 
+    def poll(self) -> None:
+        """As above."""
+
     def after_hand_out(self, work: Callable[[], None]) -> bool:
         if self.after is None:
             return False

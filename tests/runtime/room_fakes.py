@@ -186,12 +186,14 @@ class Answer:
         self.tickets.append(ticket)
 
 
-async def hand_over(rooms: Rooms, ticket: Ticket, known: dict[str, LiveRoom]) -> None:
+async def hand_over(
+    rooms: Rooms, ticket: Ticket, known: dict[str, LiveRoom], between: Callable[[], None] = lambda: None
+) -> None:
     """Hand a frame over as an edge's connection does that has these rooms and may have any other."""
     if len(ticket.events) > rooms.settings.turn_events:
         await rooms.hand_over_in_turns(ticket, known, lambda _: True)
     else:
-        rooms.hand_over(ticket, known, lambda _: True)
+        rooms.hand_over(ticket, known, lambda _: True, between)
     ticket.release()
 
 
@@ -215,11 +217,16 @@ class House:
 
     async def send(self, *events: Event, gate: bool = False) -> Ticket:
         """One frame with these events; its ticket, decided or not."""
+        ticket = self.ticket(*events, gate=gate)
+        await hand_over(self.rooms, ticket, self.known)
+        return ticket
+
+    def ticket(self, *events: Event, gate: bool = False) -> Ticket:
+        """That of a frame with these events."""
         self.seq += 1
         frame = Events(self.seq, gate, len(events), list(events), range(len(events)))  # type: ignore[arg-type]
         ticket = Ticket(self.answers, frame, clock(), self.rooms.settings.fail_mode)
         ticket.special = any(isinstance(event, (RoomClose, RoomOpen, Moderation)) for event in events)
-        await hand_over(self.rooms, ticket, self.known)
         return ticket
 
     def types(self) -> list[str]:

@@ -14,6 +14,7 @@ from roomguard.engine.snapshot import survivors
 from roomguard.model.events import Control
 from roomguard.runtime.hub import RoomState
 from roomguard.runtime.settings_rooms import RoomSettings
+from roomguard.runtime.supervisor import SLICE_EVENTS
 from tests.runtime.room_fakes import (
     EPOCH,
     LATER_PROGRAM,
@@ -24,6 +25,7 @@ from tests.runtime.room_fakes import (
     chat,
     clock,
     close,
+    hand_over,
     unmute,
 )
 
@@ -56,6 +58,18 @@ class TestHandOver:
             assert [event.id for event in events] == house.guard().seen
             assert ticket.closed
             assert house.rooms.get("r1").direct  # type: ignore[union-attr]
+
+    async def test_others_may_speak_between_slices(self, autojump_clock: MockClock) -> None:
+        """After every slice of a frame but the last, events before it decided and none behind, `between` is called."""
+        async with a_house() as house:
+            await house.send(chat())
+            seen: list[int] = []
+            frame = [chat() for _ in range(2 * SLICE_EVENTS + 1)]
+            await hand_over(
+                house.rooms, house.ticket(*frame), house.known, between=lambda: seen.append(len(house.guard().seen))
+            )
+            assert [1 + SLICE_EVENTS, 1 + 2 * SLICE_EVENTS] == seen
+            assert 1 + len(frame) == len(house.guard().seen)
 
     async def test_an_idle_room_sheds_nothing_of_one_large_frame(self, autojump_clock: MockClock) -> None:
         """A frame larger than the mailbox is decided whole where nothing else waits."""

@@ -112,6 +112,10 @@ def _ports(new_guard: Callable[[str, Program], Guard]) -> RoomPorts:
     )
 
 
+def _nothing() -> None:
+    """What a connection does between two slices of a frame while no commit is under way."""
+
+
 async def _handed(frames: Sequence[Events]) -> int:
     """All frames through `Rooms`, as a connection does it: sorted by room, one checkpoint a frame."""
     ports = _ports(lambda _room, _program: Idle())
@@ -130,7 +134,7 @@ async def _handed(frames: Sequence[Events]) -> int:
         for frame in frames:
             set_right(frame.events, offset=0.0, earliest=START - AHEAD, latest=START + AHEAD)
             ticket = Ticket(owner, frame, START, "allow")
-            rooms.hand_over(ticket, known, admit)
+            rooms.hand_over(ticket, known, admit, _nothing)
             ticket.release()
             await trio.lowlevel.checkpoint()
         await rooms.drain()
