@@ -22,6 +22,7 @@ from roomguard.engine.text.facts import (
     QUIET_REPEATED,
     QUIET_RUN,
     Facts,
+    repeats_little,
 )
 from roomguard.engine.text.links import LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
@@ -40,6 +41,8 @@ _LINK_SIGNS = frozenset(b"./([")
 _LEET_SIGNS = frozenset(b"013457@$|+")
 _bang_in_word = re.compile(r"![A-Za-z]")
 _digits = re.compile(r"\d").findall
+_FEW_SIGNS = 2
+"""Signs among which no three are alike."""
 MEMO_LENGTH = 24
 """Code points of the longest text that is remembered: in real chat half of the texts up to here are copies of one of
 the 12,000 before, of longer ones a tenth."""
@@ -126,13 +129,20 @@ class Analyser:
         signs = data.translate(None, _LETTERS)
         count = padded.count(" ") - 1
         letters = len(body) - count + 1
+        if (
+            not phrases
+            and length <= _LONG
+            and (not signs or (len(signs) <= _FEW_SIGNS and _SURE_SIGNS.issuperset(signs)))
+            and self._says_nothing(body, letters, count, length, emotes)
+        ):
+            return Facts(text, part, "", body, emotes, self._finder, length, letters, False, body)
         leet = suspect = False
         # A short text of letters has no run that the search for phrases does not see.
         runs = len(part) > _LONG or (bool(phrases) and self._words.has_run_in(phrases))
         if signs and not _SURE_SIGNS.issuperset(signs):
             leet = not _LEET_SIGNS.isdisjoint(signs) or (b"!" in signs and _bang_in_word.search(part) is not None)
             suspect = _may_be_contact(signs)
-        if len(signs) > 2 and len(signs.translate(None, _DIGITS)) > 2:
+        if len(signs) > _FEW_SIGNS and len(signs.translate(None, _DIGITS)) > _FEW_SIGNS:
             runs = True
         longest = shape.longest_run(part) if runs else 1
         stretched = longest > 2 and shape.has_run(body) is not None
@@ -155,6 +165,12 @@ class Analyser:
             facts.may_link()
             suspect = suspect or facts.links > 0
         return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
+
+    def _says_nothing(self, body: str, letters: int, count: int, length: int, emotes: Sequence[str]) -> bool:
+        """Whether a text is surely quiet of which nothing but these words is left to look at: most texts are."""
+        if emotes or (count >= 4 and 2 * count >= letters) or "dot" in body or self._words.has_patterns:
+            return False
+        return length <= QUIET_REPEATED or repeats_little(body, letters, count, length)
 
     def _is_loud(self, facts: Facts, body: str, letters: int, count: int, *, suspect: bool) -> bool:
         """Whether more may be true of a text than of a quiet one; `suspect` says that something was found already."""
@@ -197,9 +213,12 @@ class Analyser:
         joined = low.replace(" ", "")
         mixed = 0
         body = low
-        if not joined.isalnum() or fold.may_be_mixed(low):
+        plain = joined.isalpha()
+        folded = (not plain and not joined.isalnum()) or fold.may_be_mixed(low)
+        if folded:
             split, mixed = fold.folded_words(low, seen.pictures)
             body, joined = " ".join(split), "".join(split)
+            plain = joined.isalpha()
         padded = f" {body} "
         if "  " in padded:
             body = " ".join(body.split())
@@ -207,12 +226,19 @@ class Analyser:
         letters = len(joined)
         count = len(body) - letters + 1 if body else 0
         phrases = bool(body) and bool(self._find_triggers(padded))
+        # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
+        bare = plain and len(low) - letters == low.count(" ") and len(low) < fold.MAX_FOLDED
         longest = shape.longest_run(part)
+        if (
+            bare
+            and not (found or folded or phrases)
+            and longest == 1
+            and length <= fold.MAX_FOLDED
+            and self._says_nothing(body, letters, count, length, emotes)
+        ):
+            return Facts(text, part, low, body, emotes, self._finder, length, letters, False, body)
         stretched = longest > 2 and shape.has_run(body) is not None
         spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(body.split(" "))
-        # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
-        plain = joined.isalpha()
-        bare = plain and len(low) - letters == low.count(" ") and len(low) < fold.MAX_FOLDED
         leet = not bare and fold.may_be_leet(part) is not None
         trace = body if longest <= 2 else ""
         facts = Facts(

@@ -39,6 +39,8 @@ QUIET: Mapping[str, tuple[object, ...]] = {
 """What the facts of a quiet text are: one value, or the least and the most. Those not named here may be anything."""
 
 _PROSE_SHARE = 0.3
+_PROSE_WORD = 11
+_FEW_WORDS = 4
 _digit = re.compile(r"\d")
 
 
@@ -276,11 +278,22 @@ class Facts(msgspec.Struct, eq=False, gc=False):
 def repeated_share(joined: str, count: int, distinct: set[str]) -> float:
     """The share that repeats of a text of `count` words, `joined` without spaces; runs of one character left out."""
     share = 0.0
-    if len(distinct) < count and count >= 4:
+    if len(distinct) < count and count >= _FEW_WORDS:
         share = shape.repeated_words(len(joined), distinct)
-    if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > 11 * count):
+    if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > _PROSE_WORD * count):
         share = max(share, shape.repeated_units(joined))
     return share
+
+
+def repeats_little(body: str, letters: int, count: int, length: int) -> bool:
+    """Whether a text without runs surely repeats no more than a quiet one: `repeated` without a look for units."""
+    if letters > _PROSE_WORD * count:
+        return False
+    distinct = set(body.split(" "))
+    if len(distinct) == count or count < _FEW_WORDS:
+        return True
+    share = shape.repeated_words(letters, distinct)
+    return share < _PROSE_SHARE and share * length < QUIET_REPEATED + 1
 
 
 _GROUPS = {
