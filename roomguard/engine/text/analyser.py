@@ -113,7 +113,9 @@ class Analyser:
         picture = " ".join(sorted(set(named)))
         return Facts(length=len(named), skeleton=picture, near_skeleton=picture, emotes=len(names))
 
-    def _judge_ascii(self, text: str, emotes: Sequence[str]) -> Facts:
+    def _judge_ascii(  # noqa: C901, PLR0912 - one pass, read from top to bottom; a call costs as much as a step
+        self, text: str, emotes: Sequence[str]
+    ) -> Facts:
         """One pass over a text; what most texts have not is asked once, cheaply, and not looked at again."""
         length = len(text)
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
@@ -155,7 +157,10 @@ class Analyser:
         if emotes:
             facts.emotes = len(emotes)
         if phrases or leet or spaced or stretched:
-            self._score(facts, part, body, bool(phrases), stretched, spaced, leet)
+            if leet or spaced or stretched:
+                self._score(facts, part, body, bool(phrases), stretched, spaced, leet)
+            else:
+                self._score_as_it_stands(facts, padded)
             suspect = suspect or spaced or facts.advert + facts.begging > 0 or facts.blocked != ""
         if spaced:
             facts.spaced = True
@@ -201,20 +206,21 @@ class Analyser:
             repeated=runs - 1, repeat_share=(runs - 1) / max(1, len(bare)),
         )  # fmt: skip
 
-    def _judge_unicode(  # noqa: PLR0915 - see `_judge_ascii`
+    def _judge_unicode(  # noqa: C901, PLR0912, PLR0915 - see `_judge_ascii`
         self, text: str, emotes: Sequence[str]
     ) -> Facts:
         """`_judge_ascii` for other texts: first their letters have to be made plain."""
         length = len(text)
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
-        found = odd.find(part)
+        strange = odd.may_be_strange(part) is not None
+        found = odd.find(part) if strange else ()
         seen = odd.look(found, part) if found else odd.NOTHING
         low = fold.plain(part, seen.kinds)
         joined = low.replace(" ", "")
         mixed = 0
         body = low
         plain = joined.isalpha()
-        folded = (not plain and not joined.isalnum()) or fold.may_be_mixed(low)
+        folded = (not plain and not joined.isalnum()) or (strange and fold.may_be_mixed(low))
         if folded:
             split, mixed = fold.folded_words(low, seen.pictures)
             body, joined = " ".join(split), "".join(split)
@@ -223,20 +229,21 @@ class Analyser:
         if "  " in padded:
             body = " ".join(body.split())
             padded = f" {body} "
+            folded = True
         letters = len(joined)
         count = len(body) - letters + 1 if body else 0
         phrases = bool(body) and bool(self._find_triggers(padded))
-        # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
-        bare = plain and len(low) - letters == low.count(" ") and len(low) < fold.MAX_FOLDED
-        longest = shape.longest_run(part)
         if (
-            bare
+            plain
             and not (found or folded or phrases)
-            and longest == 1
-            and length <= fold.MAX_FOLDED
+            and len(low) < fold.MAX_FOLDED >= length
+            and shape.has_other_run(part) is None  # the search for phrases sees those of letters
             and self._says_nothing(body, letters, count, length, emotes)
         ):
             return Facts(text, part, low, body, emotes, self._finder, length, letters, False, body)
+        # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
+        bare = plain and len(low) - letters == low.count(" ") and len(low) < fold.MAX_FOLDED
+        longest = shape.longest_run(part)
         stretched = longest > 2 and shape.has_run(body) is not None
         spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(body.split(" "))
         leet = not bare and fold.may_be_leet(part) is not None
@@ -258,7 +265,10 @@ class Analyser:
             facts.mixed_words = mixed
             suspect = True
         if phrases or leet or spaced or stretched or apart:
-            self._score(facts, part, body, phrases, stretched, spaced, leet, apart)
+            if leet or spaced or stretched or apart:
+                self._score(facts, part, body, phrases, stretched, spaced, leet, apart)
+            else:
+                self._score_as_it_stands(facts, padded)
             suspect = suspect or spaced or facts.advert + facts.begging > 0 or facts.blocked != ""
         if spaced:
             facts.spaced = True
@@ -270,6 +280,14 @@ class Analyser:
             facts.may_link()
             suspect = suspect or facts.links > 0
         return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
+
+    def _score_as_it_stands(self, facts: Facts, padded: str) -> None:
+        """`_score` for a text that reads like nothing else."""
+        lists = self._words
+        best = lists.scores(padded)
+        facts.advert, facts.begging, facts.cues = best.advert, best.begging, best.kinds
+        if lists.has_block:
+            facts.blocked = lists.blocked(padded)
 
     def _score(  # noqa: PLR0917 - what is known of the text by now
         self, facts: Facts, part: str, body: str, phrases: bool, stretched: bool, spaced: bool, leet: bool,

@@ -94,6 +94,12 @@ FOLDED_ODD = (
 )
 """Other letters whose folded form has a decorating mark, an emoji or a lookalike in it."""
 
+MIXABLE = "\u0370-\u045f\u0461-\u052f"
+"""Letters of scripts that are exchanged for others drawn like them: Greek and Cyrillic."""
+
+FOLDED_MIXABLE = "\u00b5\u0460\u1c80-\u1c87\u1d5d-\u1d6a\u1d78\u1dbf\u1f70-\u1fff\u3382-\u33c1\ua69c-\ua69d"
+"""Where all other characters lie whose folded form has such a letter in it."""
+
 ASTRAL = "\U00010000-\U0010ffff"
 """What lies outside the basic plane."""
 

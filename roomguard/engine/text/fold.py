@@ -20,6 +20,7 @@ from roomguard.engine.text.classes import (
     INVISIBLE,
     LOOKALIKE_LETTERS,
     MARKS,
+    MIXABLE,
     SELDOM_MARKS,
     SPOKEN_MARKS,
     without_astral,
@@ -61,7 +62,7 @@ _words = re.compile(f"\\w[\\w{SPOKEN_MARKS}\u3099\u309a]*")
 _latin = re.compile("[a-z]")
 _cyrillic = re.compile("[\u0400-\u045f\u0461-\u052f]")
 _greek = re.compile("[\u0370-\u03ff]")
-_mixable = re.compile("[\u0370-\u045f\u0461-\u052f]")
+_mixable = re.compile(f"[{MIXABLE}]")
 _lookalike = re.compile(f"[{LOOKALIKE_LETTERS}]")
 # All but the last of a series, to be replaced by nothing: putting back what matched is several times as dear.
 _runs = re.compile(r"(.)\1(?=\1)\1*(?=\1)")

@@ -7,7 +7,7 @@ from unicodedata import combining, normalize
 
 from hypothesis import given, settings, strategies as st
 
-from roomguard.engine.text import fold
+from roomguard.engine.text import fold, odd
 from roomguard.engine.text.classes import GROWN_4, GROWN_8, SELDOM_MARKS, without_astral
 
 EVERY = [char for char in map(chr, range(0x110000)) if not "\ud800" <= char <= "\udfff"]
@@ -33,6 +33,13 @@ def test_what_grows() -> None:
 
         assert [] == [char for char, form in forms.items() if (len(form) >= least) != bool(grown.match(char))]
         assert {0} == {combining(form[-1]) for char, form in forms.items() if grown.match(char)}
+
+
+def test_what_may_be_mixed_once_it_is_folded() -> None:
+    """A text in which nothing is strange folds to one without letters that may be mixed."""
+    usual = [char for char in EVERY if not odd.may_be_strange(char)]
+
+    assert [] == [char for char in usual if odd.find(char) or fold.may_be_mixed(f"a{fold.plain(char, 0)}")]
 
 
 def test_a_class_without_what_lies_outside_the_basic_plane() -> None:
