@@ -82,11 +82,11 @@ class Traced(Keyed):
     """Near skeleton to the number of the trace up to which it was looked for: in a wave everybody asks for the same."""
 
     def note(self, trace: str, now: float, value: Any = None) -> None:
-        """Let a message wait; the one who asks counts it."""
+        """Let a message wait; the one who asks counts it. Generated source does the same."""
         rows = self.open
         rows += (trace, now, value)
         if len(rows) >= 3 * CHUNK:
-            self._close(now)
+            self.close(now)
 
     def value(self, key: str, now: float) -> float | None:
         """The window's value for the near skeleton `key`."""
@@ -119,7 +119,7 @@ class Traced(Keyed):
         for trace, now, value in data["waiting"]:
             self.note(trace, now, tuple(value) if isinstance(value, list) else value)
 
-    def _close(self, now: float) -> None:
+    def close(self, now: float) -> None:
         """Begin a new chunk, and forget those that have run out."""
         rows, self.open = self.open, []
         traces = rows[::3]
