@@ -211,41 +211,38 @@ class Analyser:
     ) -> Facts:
         """`_judge_ascii` for other texts: first their letters have to be made plain."""
         length = len(text)
+        if length <= _LONG and fold.is_usual(text):
+            body = fold.usual(text)
+            padded = f" {body} "
+            # Series of ASCII letters are among what the search for phrases sees.
+            if "  " not in padded and not self._find_triggers(padded) and shape.has_other_run(text) is None:
+                count = padded.count(" ") - 1
+                letters = len(body) - count + 1
+                if self._says_nothing(body, letters, count, length, emotes):
+                    return Facts(text, text, body, body, emotes, self._finder, length, letters, False, body)
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
-        strange = odd.may_be_strange(part) is not None
-        found = odd.find(part) if strange else ()
+        found = odd.find(part)
         seen = odd.look(found, part) if found else odd.NOTHING
         low = fold.plain(part, seen.kinds)
         joined = low.replace(" ", "")
         mixed = 0
         body = low
-        plain = joined.isalpha()
-        folded = (not plain and not joined.isalnum()) or (strange and fold.may_be_mixed(low))
-        if folded:
+        if not joined.isalnum() or fold.may_be_mixed(low):
             split, mixed = fold.folded_words(low, seen.pictures)
             body, joined = " ".join(split), "".join(split)
-            plain = joined.isalpha()
         padded = f" {body} "
         if "  " in padded:
             body = " ".join(body.split())
             padded = f" {body} "
-            folded = True
         letters = len(joined)
         count = len(body) - letters + 1 if body else 0
         phrases = bool(body) and bool(self._find_triggers(padded))
-        if (
-            plain
-            and not (found or folded or phrases)
-            and len(low) < fold.MAX_FOLDED >= length
-            and shape.has_other_run(part) is None  # the search for phrases sees those of letters
-            and self._says_nothing(body, letters, count, length, emotes)
-        ):
-            return Facts(text, part, low, body, emotes, self._finder, length, letters, False, body)
-        # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
-        bare = plain and len(low) - letters == low.count(" ") and len(low) < fold.MAX_FOLDED
         longest = shape.longest_run(part)
         stretched = longest > 2 and shape.has_run(body) is not None
         spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(body.split(" "))
+        # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
+        plain = joined.isalpha()
+        bare = plain and len(low) - letters == low.count(" ") and len(low) < fold.MAX_FOLDED
         leet = not bare and fold.may_be_leet(part) is not None
         trace = body if longest <= 2 else ""
         facts = Facts(

@@ -94,11 +94,15 @@ FOLDED_ODD = (
 )
 """Other letters whose folded form has a decorating mark, an emoji or a lookalike in it."""
 
-MIXABLE = "\u0370-\u045f\u0461-\u052f"
-"""Letters of scripts that are exchanged for others drawn like them: Greek and Cyrillic."""
+USUAL = (
+    "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d9-\u00f6\u00f9-\u010f\u0112-\u012f\u0132-\u0137\u0139-\u013e\u0143-\u0148"
+    "\u014a-\u0165\u0168-\u017f\u05d0-\u05ea\u0620-\u064a\u0671-\u06d3\u1ea0-\u1ef9\u3005\u3041-\u3096\u30a1-\u30fa"
+    "\u30fc\u3131-\u3163\u3165-\u318e\u4e00-\u9fff\uac00-\ud7a3"
+)
+"""Letters of the most used scripts with nothing odd about them: of Latin, Hebrew, Arabic, Japanese, Chinese, Korean."""
 
-FOLDED_MIXABLE = "\u00b5\u0460\u1c80-\u1c87\u1d5d-\u1d6a\u1d78\u1dbf\u1f70-\u1fff\u3382-\u33c1\ua69c-\ua69d"
-"""Where all other characters lie whose folded form has such a letter in it."""
+USUAL_CYRILLIC = "\u0400-\u045f\u0490\u0491"
+"""The same for Cyrillic, whose letters are usual among themselves."""
 
 ASTRAL = "\U00010000-\U0010ffff"
 """What lies outside the basic plane."""

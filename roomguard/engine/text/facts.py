@@ -18,7 +18,7 @@ from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
 from roomguard.engine.text.contacts import count_contacts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
-from roomguard.engine.text.near import KNOWN, near_words, one_line
+from roomguard.engine.text.near import KNOWN, near_of, near_words, one_line
 
 DISGUISED = 300
 """Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
@@ -226,8 +226,11 @@ class Facts(msgspec.Struct, eq=False, gc=False):
 
     def _compare_nearly(self) -> None:
         body = self._body
+        if body and self.longest_run <= 2:
+            self.near_skeleton = near_of(body)  # what it left is asked the same, and remembers it
+            return
         split = body.split()
-        near = near_words(body, set(split), "".join(split), stretched=self.longest_run > 2)
+        near = near_words(body, set(split), "".join(split), stretched=True)
         self.near_skeleton = near or one_line(self.skeleton)
 
     def _share_repeated(self, joined: str, count: int, distinct: set[str]) -> float:

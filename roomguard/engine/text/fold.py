@@ -20,9 +20,10 @@ from roomguard.engine.text.classes import (
     INVISIBLE,
     LOOKALIKE_LETTERS,
     MARKS,
-    MIXABLE,
     SELDOM_MARKS,
     SPOKEN_MARKS,
+    USUAL,
+    USUAL_CYRILLIC,
     without_astral,
 )
 from roomguard.engine.text.confusables import (
@@ -62,7 +63,7 @@ _words = re.compile(f"\\w[\\w{SPOKEN_MARKS}\u3099\u309a]*")
 _latin = re.compile("[a-z]")
 _cyrillic = re.compile("[\u0400-\u045f\u0461-\u052f]")
 _greek = re.compile("[\u0370-\u03ff]")
-_mixable = re.compile(f"[{MIXABLE}]")
+_mixable = re.compile("[\u0370-\u045f\u0461-\u052f]")
 _lookalike = re.compile(f"[{LOOKALIKE_LETTERS}]")
 # All but the last of a series, to be replaced by nothing: putting back what matched is several times as dear.
 _runs = re.compile(r"(.)\1(?=\1)\1*(?=\1)")
@@ -91,6 +92,15 @@ def sample(text: str) -> str:
 def ascii_words(data: bytes) -> list[str]:
     """The folded words of an ASCII text."""
     return data.translate(ASCII_FOLD, b"'`").decode().split()
+
+
+is_usual = re.compile(f"[{USUAL} ]++|[{USUAL_CYRILLIC} ]++").fullmatch
+"""Truthy for a text of letters with nothing odd about them, and spaces: half of the texts outside ASCII."""
+
+
+def usual(text: str) -> str:
+    """`plain`, and `folded_words` joined, for a text that `is_usual` and has at most one space between words."""
+    return normalize("NFKC", text).casefold()
 
 
 def plain(text: str, kinds: int = odd.EVERY) -> str:

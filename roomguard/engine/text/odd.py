@@ -14,12 +14,10 @@ from roomguard.engine.text.classes import (
     ASTRAL,
     EMOJI,
     FANCY,
-    FOLDED_MIXABLE,
     FOLDED_ODD,
     INVISIBLE,
     LOOKALIKE_LETTERS,
     MARKS,
-    MIXABLE,
     ODD_APOSTROPHES,
     without_astral,
 )
@@ -45,8 +43,6 @@ _odd = re.compile(f"[{without_astral(_ANY)}{ASTRAL}]")
 _joined_emoji = re.compile(f"[{EMOJI}\ufe0f\U0001f3fb-\U0001f3ff]\u200d(?=[{EMOJI}])")
 find = _odd.findall
 """The odd characters of a text. One without any folds by NFKC and casefold alone."""
-may_be_strange = re.compile(f"[{without_astral(_ANY)}{ASTRAL}{MIXABLE}{FOLDED_MIXABLE}]").search
-"""Truthy where a text has odd characters or, once it is folded, letters of scripts that may be mixed with others."""
 
 
 class _Kinds(dict[str, int]):

@@ -64,7 +64,12 @@ THOROUGH = _Thorough(WordSettings(block=("bad word",)))
 
 
 @given(
-    st.one_of(texts(), st.text(st.sampled_from("aabbAAÀàéßµжαΩ가今い'`’ \u00a0"), max_size=40)),
+    st.one_of(
+        texts(),
+        st.text(st.sampled_from("aabbAAÀàéßſµжαΩ가ㄱㅏ今い'`’ \u00a0"), max_size=40),
+        st.text(st.sampled_from("аАбі "), max_size=40),
+        st.text(st.sampled_from("àé今 "), max_size=40),
+    ),
     st.lists(st.sampled_from(["Kappa"]), max_size=1),
 )
 def test_saying_it_early_changes_nothing(text: str, emotes: list[str]) -> None:
