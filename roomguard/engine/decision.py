@@ -39,7 +39,7 @@ _MODES = ("slow", "followers", "known_users", "closed")
 """Restrictions, the mildest first."""
 
 
-@attrs.frozen
+@attrs.define
 class Case:
     """All about the event that hit: what the generated functions take."""
 
@@ -54,6 +54,8 @@ class Case:
     """Of each rule asked so far: a cluster's actions share it."""
     tiers: dict[str, Tier | None] = attrs.field(factory=dict)
     """Of each user asked for so far."""
+    steps: dict[tuple[str, str], list[Step]] = attrs.field(factory=dict)
+    """What each rule asked so far wants of each user: asked of a hit to see whether it does anything, and to do it."""
     alarms: list[Rule] = attrs.field(factory=list)
     """Rules in force that hit, whatever became of it: what a room's mode looks at."""
 
@@ -222,6 +224,14 @@ def _stands_before(room: RoomGuard, one: Proposal, other: Proposal) -> bool:
 
 
 def _steps(room: RoomGuard, case: Case, user: str, rule: Rule) -> list[Step]:
+    """What a rule wants of a user. A strike given for this decision does not change it."""
+    steps = case.steps.get((user, rule.name))
+    if steps is None:
+        steps = case.steps[user, rule.name] = _wanted(room, case, user, rule)
+    return steps
+
+
+def _wanted(room: RoomGuard, case: Case, user: str, rule: Rule) -> list[Step]:
     settings = rule.settings
     steps: list[Step] = []
     for action in settings.action:

@@ -34,6 +34,7 @@ from roomguard.engine.rules.operands import Operand, split
 from roomguard.engine.settings import CapSettings, FeatureSettings, LimitSettings
 from roomguard.engine.sketch import MOST
 from roomguard.engine.text.facts import Facts
+from roomguard.engine.traces import CHUNK
 
 JUDGED_KINDS = ("chat", "gift", "like", "join", "leave", "follow", "unfollow", "share", "report")
 """Event kinds that rules may listen to."""
@@ -443,10 +444,16 @@ class Catalogue:
             value = f", {compile_condition(settings.of, scope).true}"
         else:
             value = ""
+        # Every message comes by plain counts and by what waits: what their methods do stands here, and saves calls.
+        if stream.shape == "count" and not stream.keyed:
+            prune = f"if not len(times) % {windows.PRUNED_EVERY}: slots.{stream.name}.value(now)"
+            return Block((), (f"times = {stream.window}.times", "times.append(now)", prune))
         if not stream.keyed:
             return Block(_operands(guards), (f"{target}(now{value})",))
         if stream.traced:
-            return Block(_operands((_TRACE, *guards)), (f"{stream.window}.note(trace, now{value})",))
+            noted = f"rows += (trace, now{value or ', None'})"
+            close = f"if len(rows) >= {3 * CHUNK}: slots.{stream.name}.close(now)"
+            return Block(_operands((_TRACE, *guards)), (f"rows = {stream.window}.open", noted, close))
         given, key = _KEYED[settings.key]
         return Block(_operands((given, *guards)), (f"{target}({key}, now{value})",))
 

@@ -34,6 +34,10 @@ class Penalty:
     action: Action | None = None
 
 
+_NOBODY: dict[str, Penalty] = {}
+"""The table of a room in which nobody is punished; never written to."""
+
+
 class Penalties:
     """The penalties of one room, ordered by their end so that what has run out costs nothing to find.
 
@@ -45,9 +49,9 @@ class Penalties:
     def __init__(self, cap: int) -> None:
         self.cap = cap
         self.forgotten = 0
-        # Read by the room for every event: a look into an empty dict is the usual case.
-        self.mutes: dict[str, Penalty] = {}
-        self.kicks: dict[str, Penalty] = {}
+        # Read by the room for every event. Most rooms have none, and share one that stays in the processor's cache.
+        self.mutes: dict[str, Penalty] = _NOBODY
+        self.kicks: dict[str, Penalty] = _NOBODY
         # (end, kind, user) of every penalty.
         self._by_end: SortedList[tuple[float, str, str]] | None = None
 
@@ -63,6 +67,8 @@ class Penalties:
 
     def add(self, penalty: Penalty) -> None:
         """Put a penalty in force. A longer one of the same kind already in force stays."""
+        if self.mutes is _NOBODY:
+            self.mutes, self.kicks = {}, {}
         table = self._table(penalty.kind)
         before = table.get(penalty.user)
         if before is not None and before.until >= penalty.until:

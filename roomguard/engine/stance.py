@@ -244,9 +244,12 @@ def _told_apart(known: Mapping[str, Step], wave: Mapping[str, Step]) -> dict[str
     """Steps that judge the wave by its own; both bring the same windows up to date."""
 
     def told_apart(usual: Step, other: Step) -> Step:
-        def step(room: RoomGuard, slots: Any, user: Any, *more: Any) -> tuple[int, ...]:
+        # Named one by one: every event of a room with a wave comes by, and `*` would pack and unpack them.
+        def step(  # noqa: PLR0917
+            room: RoomGuard, slots: Any, user: Any, subject: str, event: Any, facts: Any, fresh: int, now: float
+        ) -> tuple[int, ...]:
             judge = other if user.first >= room.stance.wave_since else usual
-            return judge(room, slots, user, *more)
+            return judge(room, slots, user, subject, event, facts, fresh, now)
 
         return step
 

@@ -94,13 +94,16 @@ class StepWriter:
         return [f"def step_{self.kind}{ARGUMENTS}:", *(f"    {line}" for line in body)]
 
     def _with_ceilings(self, operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
-        """The operands, and before each that compares texts the cheap test that is part of it."""
+        """The operands, and the cheap tests that are part of those that compare texts.
+
+        They stand behind what else is cheap: how long a text is tells more than how many a user has sent.
+        """
         early = [
             Operand(operand.early, operand.symbols)
             for operand in operands
             if operand.early and self._rank(operand) == _COMPARED
         ]
-        return (*early, *operands)
+        return (*operands, *early)
 
     def _gated(self, blocks: list[Block], test: str, *, fixed: bool) -> list[str]:
         """All blocks nested, those that no quiet text can pass behind the `test` for a loud one.

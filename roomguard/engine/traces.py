@@ -82,11 +82,11 @@ class Traced(Keyed):
     """Near skeleton to the number of the trace up to which it was looked for: in a wave everybody asks for the same."""
 
     def note(self, trace: str, now: float, value: Any = None) -> None:
-        """Let a message wait; the one who asks counts it."""
+        """Let a message wait; the one who asks counts it. Generated source does the same."""
         rows = self.open
         rows += (trace, now, value)
         if len(rows) >= 3 * CHUNK:
-            self._close(now)
+            self.close(now)
 
     def value(self, key: str, now: float) -> float | None:
         """The window's value for the near skeleton `key`."""
@@ -119,7 +119,7 @@ class Traced(Keyed):
         for trace, now, value in data["waiting"]:
             self.note(trace, now, tuple(value) if isinstance(value, list) else value)
 
-    def _close(self, now: float) -> None:
+    def close(self, now: float) -> None:
         """Begin a new chunk, and forget those that have run out."""
         rows, self.open = self.open, []
         traces = rows[::3]
@@ -151,20 +151,20 @@ class Traced(Keyed):
         if len(asked) >= ASKED:
             asked.clear()
         asked[key] = self.number + len(rows) // 3
-        words = key.split(" ")
-        first = max(words, key=len)
+        # What has the same near skeleton has all of its words: the longest rule out most.
+        first, *others = sorted(key.split(" "), key=len, reverse=True)
+        second = others[0] if others else first
         self.looks += 1
         if self.chunks:
-            # What has the same near skeleton has all of its words: the two longest rule out most.
-            words.remove(first)
-            second = max(words, key=len, default=first)
             self.looks += len(self.chunks)
             for chunk in self.chunks:
                 text = chunk.text
                 if chunk.number + CHUNK > begin and first in text and second in text:
-                    self._count(chunk, _places(text, first, begin - chunk.number), key)
+                    self._count(chunk, _places(text, first, others, begin - chunk.number), key)
         start = 3 * max(0, begin - self.number)
         for at in [at for at in range(start, len(rows), 3) if first in rows[at]]:
+            if others and not all(word in rows[at] for word in others):
+                continue
             near = _near_of_trace(rows[at])
             if near == key:
                 rows[at] = ""
@@ -219,16 +219,21 @@ def _unpacked(value: str) -> Any:
     return tuple(value.split("\t")) if "\t" in value else value
 
 
-def _places(text: str, word: str, begin: int) -> list[int]:
-    """The lines of a text, from line `begin` on, in which a word stands. Both are found without a look at each line."""
+def _places(text: str, word: str, others: Sequence[str], begin: int) -> list[int]:
+    """The lines of a text, from line `begin` on, in which a word stands and the `others` as well.
+
+    They are found without a look at each line: of those with the longest word hardly any has all of the others too.
+    """
     places: list[int] = []
     at = text.find(word)
     line = seen = 0
     while at >= 0:
         line += text.count("\n", seen, at)
-        if line >= begin:
-            places.append(line)
         seen = text.find("\n", at)
+        if line >= begin:
+            trace = text[text.rfind("\n", 0, at) + 1 : seen if seen >= 0 else len(text)]
+            if all(other in trace for other in others):
+                places.append(line)
         if seen < 0:
             break
         at = text.find(word, seen)

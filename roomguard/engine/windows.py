@@ -126,7 +126,7 @@ class Count(Window):
         self.times = deque(maxlen=self.cap)
 
     def hit(self, now: float, _value: Any = None) -> None:
-        """Count one event at `now`."""
+        """Count one event at `now`. Generated source does the same."""
         times = self.times
         times.append(now)
         # What has run out is let go now and then: its head is far away in memory, and nobody asks at every event.

@@ -57,8 +57,8 @@ def action_id(room: str, user: str | None, kind: str, rule: str, first_cause: st
 
     Parts are length-prefixed, so that no two different tuples join to the same bytes.
     """
-    parts = (room, user or "", kind, rule, first_cause)
-    joined = "".join(f"{len(part)}:{part}" for part in parts)
+    user = user or ""
+    joined = f"{len(room)}:{room}{len(user)}:{user}{len(kind)}:{kind}{len(rule)}:{rule}{len(first_cause)}:{first_cause}"
     return hashlib.blake2b(joined.encode(), digest_size=12).hexdigest()
 
 

@@ -93,16 +93,19 @@ class LiveRoom:
 
     def step(self, ticket: Ticket, places: Sequence[int]) -> None:
         """Decide these events of a frame."""
-        if self.guard.deadline == NEVER_DUE:  # type: ignore[union-attr]
+        guard = self.guard
+        if guard.deadline == NEVER_DUE:  # type: ignore[union-attr]
             self._decide(ticket, places)
             return
-        # What a deadline caused must not be lost if the event after it makes the room crash.
         for place in places:
-            self.cursor = place
-            before = self.position
-            self._expire_until(ticket.events[place].ts, most=self.hub.settings.turn_events)
-            if self.position != before:
-                ticket.position = max(ticket.position, self.position)
+            at = ticket.events[place].ts
+            if guard.deadline <= at:  # type: ignore[union-attr]
+                # What a deadline caused must not be lost if the event after it makes the room crash.
+                self.cursor = place
+                before = self.position
+                self._expire_until(at, most=self.hub.settings.turn_events)
+                if self.position != before:
+                    ticket.position = max(ticket.position, self.position)
             self._decide(ticket, (place,))
 
     def _decide(self, ticket: Ticket, places: Sequence[int]) -> None:
@@ -130,7 +133,7 @@ class LiveRoom:
             self.time = time
             self.lag = ticket.arrival - time
         self.cursor = -1
-        if guard.deadline != NEVER_DUE:  # type: ignore[union-attr]
+        if guard.deadline + self.lag < self.due:  # type: ignore[union-attr]
             self.mind_deadline()
 
     def mind_deadline(self) -> None:

@@ -20,7 +20,7 @@ import trio
 from roomguard.engine.outcome import ALLOW
 from roomguard.model.events import AnyEvent, Control
 from roomguard.runtime.hub import RoomState
-from roomguard.runtime.room import NEVER_DUE, LiveRoom
+from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.tickets import Batch, Ticket
 
@@ -110,21 +110,21 @@ class Supervisor:
                         left.setdefault(event.room, []).append(place)
                         continue
                     guard = room.guard
-                    if guard.deadline != NEVER_DUE:  # type: ignore[union-attr]
+                    now = event.ts
+                    if guard.deadline <= now:  # type: ignore[union-attr]
                         room.step(ticket, (place,))
                         continue
-                    now = event.ts
                     if now > room.time:
                         room.time = now
                     else:
                         event.ts = now = room.time
-                    room.lag = arrival - now
+                    room.lag = lag = arrival - now
                     outcome = guard.receive(event, now)  # type: ignore[union-attr]
                     if outcome is not ALLOW:
                         room.answer(ticket, place, outcome)
                     if room.record is not None:
                         room.record(event)
-                    if guard.deadline != NEVER_DUE:  # type: ignore[union-attr]
+                    if guard.deadline + lag < room.due:  # type: ignore[union-attr]
                         room.mind_deadline()
             except Exception as fault:  # noqa: BLE001 - one room's fault stays in that room
                 assert room is not None  # noqa: S101 - nothing before it is found can raise

@@ -22,6 +22,7 @@ from roomguard.engine.text.facts import (
     QUIET_REPEATED,
     QUIET_RUN,
     Facts,
+    repeats_little,
 )
 from roomguard.engine.text.links import LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
@@ -40,6 +41,8 @@ _LINK_SIGNS = frozenset(b"./([")
 _LEET_SIGNS = frozenset(b"013457@$|+")
 _bang_in_word = re.compile(r"![A-Za-z]")
 _digits = re.compile(r"\d").findall
+_FEW_SIGNS = 2
+"""Signs among which no three are alike."""
 MEMO_LENGTH = 24
 """Code points of the longest text that is remembered: in real chat half of the texts up to here are copies of one of
 the 12,000 before, of longer ones a tenth."""
@@ -110,7 +113,9 @@ class Analyser:
         picture = " ".join(sorted(set(named)))
         return Facts(length=len(named), skeleton=picture, near_skeleton=picture, emotes=len(names))
 
-    def _judge_ascii(self, text: str, emotes: Sequence[str]) -> Facts:
+    def _judge_ascii(  # noqa: C901, PLR0912 - one pass, read from top to bottom; a call costs as much as a step
+        self, text: str, emotes: Sequence[str]
+    ) -> Facts:
         """One pass over a text; what most texts have not is asked once, cheaply, and not looked at again."""
         length = len(text)
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
@@ -126,13 +131,20 @@ class Analyser:
         signs = data.translate(None, _LETTERS)
         count = padded.count(" ") - 1
         letters = len(body) - count + 1
+        if (
+            not phrases
+            and length <= _LONG
+            and (not signs or (len(signs) <= _FEW_SIGNS and _SURE_SIGNS.issuperset(signs)))
+            and self._says_nothing(body, letters, count, length, emotes)
+        ):
+            return Facts(text, part, "", body, emotes, self._finder, length, letters, False, body)
         leet = suspect = False
         # A short text of letters has no run that the search for phrases does not see.
         runs = len(part) > _LONG or (bool(phrases) and self._words.has_run_in(phrases))
         if signs and not _SURE_SIGNS.issuperset(signs):
             leet = not _LEET_SIGNS.isdisjoint(signs) or (b"!" in signs and _bang_in_word.search(part) is not None)
             suspect = _may_be_contact(signs)
-        if len(signs) > 2 and len(signs.translate(None, _DIGITS)) > 2:
+        if len(signs) > _FEW_SIGNS and len(signs.translate(None, _DIGITS)) > _FEW_SIGNS:
             runs = True
         longest = shape.longest_run(part) if runs else 1
         stretched = longest > 2 and shape.has_run(body) is not None
@@ -145,7 +157,10 @@ class Analyser:
         if emotes:
             facts.emotes = len(emotes)
         if phrases or leet or spaced or stretched:
-            self._score(facts, part, body, bool(phrases), stretched, spaced, leet)
+            if leet or spaced or stretched:
+                self._score(facts, part, body, bool(phrases), stretched, spaced, leet)
+            else:
+                self._score_as_it_stands(facts, padded)
             suspect = suspect or spaced or facts.advert + facts.begging > 0 or facts.blocked != ""
         if spaced:
             facts.spaced = True
@@ -155,6 +170,12 @@ class Analyser:
             facts.may_link()
             suspect = suspect or facts.links > 0
         return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
+
+    def _says_nothing(self, body: str, letters: int, count: int, length: int, emotes: Sequence[str]) -> bool:
+        """Whether a text is surely quiet of which nothing but these words is left to look at: most texts are."""
+        if emotes or (count >= 4 and 2 * count >= letters) or "dot" in body or self._words.has_patterns:
+            return False
+        return length <= QUIET_REPEATED or repeats_little(body, letters, count, length)
 
     def _is_loud(self, facts: Facts, body: str, letters: int, count: int, *, suspect: bool) -> bool:
         """Whether more may be true of a text than of a quiet one; `suspect` says that something was found already."""
@@ -185,11 +206,20 @@ class Analyser:
             repeated=runs - 1, repeat_share=(runs - 1) / max(1, len(bare)),
         )  # fmt: skip
 
-    def _judge_unicode(  # noqa: PLR0915 - see `_judge_ascii`
+    def _judge_unicode(  # noqa: C901, PLR0912, PLR0915 - see `_judge_ascii`
         self, text: str, emotes: Sequence[str]
     ) -> Facts:
         """`_judge_ascii` for other texts: first their letters have to be made plain."""
         length = len(text)
+        if length <= _LONG and fold.is_usual(text):
+            body = fold.usual(text)
+            padded = f" {body} "
+            # Series of ASCII letters are among what the search for phrases sees.
+            if "  " not in padded and not self._find_triggers(padded) and shape.has_other_run(text) is None:
+                count = padded.count(" ") - 1
+                letters = len(body) - count + 1
+                if self._says_nothing(body, letters, count, length, emotes):
+                    return Facts(text, text, body, body, emotes, self._finder, length, letters, False, body)
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
         found = odd.find(part)
         seen = odd.look(found, part) if found else odd.NOTHING
@@ -232,7 +262,10 @@ class Analyser:
             facts.mixed_words = mixed
             suspect = True
         if phrases or leet or spaced or stretched or apart:
-            self._score(facts, part, body, phrases, stretched, spaced, leet, apart)
+            if leet or spaced or stretched or apart:
+                self._score(facts, part, body, phrases, stretched, spaced, leet, apart)
+            else:
+                self._score_as_it_stands(facts, padded)
             suspect = suspect or spaced or facts.advert + facts.begging > 0 or facts.blocked != ""
         if spaced:
             facts.spaced = True
@@ -244,6 +277,14 @@ class Analyser:
             facts.may_link()
             suspect = suspect or facts.links > 0
         return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
+
+    def _score_as_it_stands(self, facts: Facts, padded: str) -> None:
+        """`_score` for a text that reads like nothing else."""
+        lists = self._words
+        best = lists.scores(padded)
+        facts.advert, facts.begging, facts.cues = best.advert, best.begging, best.kinds
+        if lists.has_block:
+            facts.blocked = lists.blocked(padded)
 
     def _score(  # noqa: PLR0917 - what is known of the text by now
         self, facts: Facts, part: str, body: str, phrases: bool, stretched: bool, spaced: bool, leet: bool,

@@ -94,6 +94,16 @@ FOLDED_ODD = (
 )
 """Other letters whose folded form has a decorating mark, an emoji or a lookalike in it."""
 
+USUAL = (
+    "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d9-\u00f6\u00f9-\u010f\u0112-\u012f\u0132-\u0137\u0139-\u013e\u0143-\u0148"
+    "\u014a-\u0165\u0168-\u017f\u05d0-\u05ea\u0620-\u064a\u0671-\u06d3\u1ea0-\u1ef9\u3005\u3041-\u3096\u30a1-\u30fa"
+    "\u30fc\u3131-\u3163\u3165-\u318e\u4e00-\u9fff\uac00-\ud7a3"
+)
+"""Letters of the most used scripts with nothing odd about them: of Latin, Hebrew, Arabic, Japanese, Chinese, Korean."""
+
+USUAL_CYRILLIC = "\u0400-\u045f\u0490\u0491"
+"""The same for Cyrillic, whose letters are usual among themselves."""
+
 ASTRAL = "\U00010000-\U0010ffff"
 """What lies outside the basic plane."""
 

@@ -18,7 +18,7 @@ from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
 from roomguard.engine.text.contacts import count_contacts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
-from roomguard.engine.text.near import KNOWN, near_words, one_line
+from roomguard.engine.text.near import KNOWN, near_of, near_words, one_line
 
 DISGUISED = 300
 """Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
@@ -39,6 +39,8 @@ QUIET: Mapping[str, tuple[object, ...]] = {
 """What the facts of a quiet text are: one value, or the least and the most. Those not named here may be anything."""
 
 _PROSE_SHARE = 0.3
+_PROSE_WORD = 11
+_FEW_WORDS = 4
 _digit = re.compile(r"\d")
 
 
@@ -224,8 +226,11 @@ class Facts(msgspec.Struct, eq=False, gc=False):
 
     def _compare_nearly(self) -> None:
         body = self._body
+        if body and self.longest_run <= 2:
+            self.near_skeleton = near_of(body)  # what it left is asked the same, and remembers it
+            return
         split = body.split()
-        near = near_words(body, set(split), "".join(split), stretched=self.longest_run > 2)
+        near = near_words(body, set(split), "".join(split), stretched=True)
         self.near_skeleton = near or one_line(self.skeleton)
 
     def _share_repeated(self, joined: str, count: int, distinct: set[str]) -> float:
@@ -276,11 +281,22 @@ class Facts(msgspec.Struct, eq=False, gc=False):
 def repeated_share(joined: str, count: int, distinct: set[str]) -> float:
     """The share that repeats of a text of `count` words, `joined` without spaces; runs of one character left out."""
     share = 0.0
-    if len(distinct) < count and count >= 4:
+    if len(distinct) < count and count >= _FEW_WORDS:
         share = shape.repeated_words(len(joined), distinct)
-    if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > 11 * count):
+    if len(joined) >= 12 and (share >= _PROSE_SHARE or len(joined) > _PROSE_WORD * count):
         share = max(share, shape.repeated_units(joined))
     return share
+
+
+def repeats_little(body: str, letters: int, count: int, length: int) -> bool:
+    """Whether a text without runs surely repeats no more than a quiet one: `repeated` without a look for units."""
+    if letters > _PROSE_WORD * count:
+        return False
+    distinct = set(body.split(" "))
+    if len(distinct) == count or count < _FEW_WORDS:
+        return True
+    share = shape.repeated_words(letters, distinct)
+    return share < _PROSE_SHARE and share * length < QUIET_REPEATED + 1
 
 
 _GROUPS = {

@@ -22,6 +22,8 @@ from roomguard.engine.text.classes import (
     MARKS,
     SELDOM_MARKS,
     SPOKEN_MARKS,
+    USUAL,
+    USUAL_CYRILLIC,
     without_astral,
 )
 from roomguard.engine.text.confusables import (
@@ -90,6 +92,15 @@ def sample(text: str) -> str:
 def ascii_words(data: bytes) -> list[str]:
     """The folded words of an ASCII text."""
     return data.translate(ASCII_FOLD, b"'`").decode().split()
+
+
+is_usual = re.compile(f"[{USUAL} ]++|[{USUAL_CYRILLIC} ]++").fullmatch
+"""Truthy for a text of letters with nothing odd about them, and spaces: half of the texts outside ASCII."""
+
+
+def usual(text: str) -> str:
+    """`plain`, and `folded_words` joined, for a text that `is_usual` and has at most one space between words."""
+    return normalize("NFKC", text).casefold()
 
 
 def plain(text: str, kinds: int = odd.EVERY) -> str:

@@ -19,6 +19,10 @@ from roomguard.engine.text.settings import WordSettings
 MAX_MATCHES = 256
 """Phrase matches looked at in one text, so that a text made of cues costs no more than a long one."""
 
+MAX_WEIGHED = 1_024
+"""Sets of cues whose sum is remembered, of each automaton: in real chat there are little more than a hundred. Beyond
+it all are forgotten."""
+
 _RUNS = tuple(char * 3 for char in string.ascii_lowercase + string.digits)
 _SPELT_DOTS = (" dot ", " dott ", " punto ", " punkt ", " точка ")
 _RE2_MEMORY = 8 << 20
@@ -98,16 +102,26 @@ class _Cues:
         places = {cue: place for place, cue in enumerate(self._distinct)}
         self._places = [places[cue] for cue in values]
         self._find = _automaton(list(cues)) if cues else None
+        self._weighed: dict[frozenset[int], Scores] = {}
 
     def scores(self, text: str) -> Scores:
         """Of each kind the dearest, where an anchor of that score is there."""
         if self._find is None:
             return NO_SCORES
+        places = self._places
+        found = self._find.find_matches_as_indexes(text, overlapping=True)
+        cues = frozenset([places[index] for index, _, _ in found[:MAX_MATCHES]])
+        scores = self._weighed.get(cues)
+        if scores is None:
+            if len(self._weighed) >= MAX_WEIGHED:
+                self._weighed.clear()
+            scores = self._weighed[cues] = self._weigh(cues)
+        return scores
+
+    def _weigh(self, cues: frozenset[int]) -> Scores:
         best: dict[tuple[bool, str], int] = {}
         anchored: set[bool] = set()
-        places = self._places
-        found = self._find.find_matches_as_indexes(text, overlapping=True)[:MAX_MATCHES]
-        for place in {places[index] for index, _, _ in found}:
+        for place in cues:
             cue = self._distinct[place]
             if cue.anchor:
                 anchored.add(cue.begging)
@@ -171,7 +185,7 @@ class _Turned:
 
 
 class WordLists:
-    """The automata of one `WordSettings`. Immutable after construction."""
+    """The automata of one `WordSettings`. What they find does not change after construction."""
 
     def __init__(self, settings: WordSettings) -> None:
         """Raises `re2.error` for a pattern that RE2 does not take."""

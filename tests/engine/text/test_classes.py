@@ -7,7 +7,7 @@ from unicodedata import combining, normalize
 
 from hypothesis import given, settings, strategies as st
 
-from roomguard.engine.text import fold
+from roomguard.engine.text import fold, odd
 from roomguard.engine.text.classes import GROWN_4, GROWN_8, SELDOM_MARKS, without_astral
 
 EVERY = [char for char in map(chr, range(0x110000)) if not "\ud800" <= char <= "\udfff"]
@@ -33,6 +33,18 @@ def test_what_grows() -> None:
 
         assert [] == [char for char, form in forms.items() if (len(form) >= least) != bool(grown.match(char))]
         assert {0} == {combining(form[-1]) for char, form in forms.items() if grown.match(char)}
+
+
+def test_usual_letters() -> None:
+    """Nothing is odd about them, nothing can be mixed, and they fold to letters."""
+    usual = [char for char in EVERY if char != " " and fold.is_usual(char)]
+
+    assert [] == [char for char in usual if odd.find(char) or re.match(f"[{fold._NONSTARTERS}]", char)]
+    assert [] == [char for char in usual if not fold.usual(char).isalpha() or fold.usual(char) != fold.plain(char)]
+    assert [] == [char for char in usual if fold.folded_words(f"{fold.usual(char)} a")[1]]
+    beside_latin = [char for char in usual if fold.is_usual(f"{char}a")]
+    assert [] == [char for char in beside_latin if fold.may_be_mixed(f"{fold.usual(char)}a")]
+    assert [] == [char for char in usual if char not in beside_latin and fold.may_be_mixed(fold.usual(char))]
 
 
 def test_a_class_without_what_lies_outside_the_basic_plane() -> None:

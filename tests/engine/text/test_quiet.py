@@ -53,6 +53,33 @@ def test_a_quiet_text_is_one(text: str, emotes: list[str]) -> None:
     assert facts._loud or [] == within(facts)
 
 
+class _Thorough(Analyser):
+    """One that never says early that a text is quiet."""
+
+    def _says_nothing(self, *_: object) -> bool:
+        return False
+
+
+THOROUGH = _Thorough(WordSettings(block=("bad word",)))
+
+
+@given(
+    st.one_of(
+        texts(),
+        st.text(st.sampled_from("aabbAAÀàéßſµжαΩ가ㄱㅏ今い'`’ \u00a0"), max_size=40),
+        st.text(st.sampled_from("аАбі "), max_size=40),
+        st.text(st.sampled_from("àé今 "), max_size=40),
+    ),
+    st.lists(st.sampled_from(["Kappa"]), max_size=1),
+)
+def test_saying_it_early_changes_nothing(text: str, emotes: list[str]) -> None:
+    """The facts of a text that is called quiet at first sight are those of a closer look."""
+    facts, closer = ANALYSER.judge(text, emotes), THOROUGH.judge(text, emotes)
+
+    assert (closer._loud, closer._trace, closer) == (facts._loud, facts._trace, facts)
+    assert closer.model_text() == facts.model_text()
+
+
 @given(st.one_of(texts(), st.text(st.sampled_from("!?.\n\r\t\u2028ab🔥 "), max_size=30)))
 def test_a_trace_is_one_line(text: str) -> None:
     """Whatever a text is, what it leaves for later comparison has no line break in it, and is empty or no blank."""
