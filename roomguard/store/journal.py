@@ -48,6 +48,10 @@ class JournalStalled(JournalError):
         self.full = full
 
 
+class _RepeatedError(Exception):
+    """An id of the batch is in the journal already; nothing of the batch was written."""
+
+
 @attrs.frozen
 class JournalStatistics:
     """What the journal did since it was opened, and how it stands."""
@@ -141,7 +145,14 @@ class Journal:
             JournalFailed: the disk failed, now or earlier; nothing may be acknowledged any more.
         """
         self._wall = wall
-        return self._write(lambda db, state: self._append(db, state, drafts, wall, acks or {}, ended))
+        acks = acks or {}
+        try:
+            return self._write(lambda db, state: self._append(db, state, drafts, wall, acks, ended, known={}))
+        except _RepeatedError:
+            # Rare: after a restart. To look for them in each batch took an eighth of a commit.
+            return self._write(
+                lambda db, state: self._append(db, state, drafts, wall, acks, ended, known=_offsets(db, drafts))
+            )
 
     def save_snapshots(self, snapshots: Mapping[str, bytes], wall: float) -> None:
         """Put rooms aside, each in place of what was there before. Raises as `append` does."""
@@ -281,8 +292,10 @@ class Journal:
         wall: float,
         acks: Mapping[str, int],
         ended: Collection[str],
+        *,
+        known: dict[str, int],
     ) -> tuple[list[int], State]:
-        known = _offsets_of(db, [entry.id for entry in drafts])
+        """`known` are the offsets of ids that are there already."""
         last = state.last_offset
         offsets: list[int] = []
         rows: list[Stored] = []
@@ -377,9 +390,9 @@ def _fold_long_log(db: sqlite3.Connection, path: Path) -> None:
             raise JournalError(f"the log of {path.name} cannot be folded into it: {error}") from error
 
 
-def _offsets_of(db: sqlite3.Connection, ids: Sequence[str]) -> dict[str, int]:
-    if not ids:
-        return {}
+def _offsets(db: sqlite3.Connection, drafts: Sequence[Draft]) -> dict[str, int]:
+    """Offsets of those ids that are there."""
+    ids = [entry.id for entry in drafts]
     return dict(
         db.execute("SELECT id, offset FROM actions WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
     )
@@ -396,11 +409,17 @@ def _prunable_rooms(db: sqlite3.Connection, settings: BusSettings, now: float) -
 
 
 def _insert(db: sqlite3.Connection, rows: Sequence[Stored]) -> None:
+    """Raises _RepeatedError where an id is there already."""
     begin = 0
-    for size, sql in _INSERTS:
-        while len(rows) - begin >= size:
-            db.execute(sql, tuple(chain.from_iterable(rows[begin : begin + size])))
-            begin += size
+    try:
+        for size, sql in _INSERTS:
+            while len(rows) - begin >= size:
+                db.execute(sql, tuple(chain.from_iterable(rows[begin : begin + size])))
+                begin += size
+    except sqlite3.IntegrityError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+            raise _RepeatedError from None
+        raise
 
 
 def _end(db: sqlite3.Connection, ids: Collection[str]) -> None:
