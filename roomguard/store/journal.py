@@ -31,7 +31,9 @@ FILE_NAME = "journal.db"
 """Of the database, in the data folder."""
 _PAGE = 4096
 _CHECKPOINT_BYTES = 4 * 2**20
-"""Size of the log, about, at which it is folded into the file. Smaller than the reserve by default."""
+"""Size of the log, about, at which it is folded into the file first. Smaller than the reserve by default."""
+_IDLE_CHECKPOINT_BYTES = _CHECKPOINT_BYTES // 2
+"""... and from which on `rest` does it, so that hardly any commit has to wait those milliseconds."""
 _DAY = 86_400.0
 
 # Whole batches in few statements: each costs some 5 us before it writes anything.
@@ -182,6 +184,15 @@ class Journal:
         self._wall = now
         self._low = not self._reserve.take() and self._low
         return self._write(lambda db, state: self._prune(db, state, now))
+
+    def rest(self) -> None:
+        """Nobody asks for anything now: fold the log into the file if it is long. What fails is said to the next."""
+        if self._failed is not None or self._unsynced <= _IDLE_CHECKPOINT_BYTES:
+            return
+        try:
+            self._checkpoint()
+        except sqlite3.Error as error:
+            self._give_up(error)
 
     def statistics(self) -> JournalStatistics:
         """Counters since opening, and how the journal stands."""

@@ -9,6 +9,7 @@ that a guard started again waits for the last commit of the one before.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -40,8 +41,11 @@ PATIENCE_S = 2.0
 """How long the folder's lock is waited for: the writer of a guard that was killed may be in its last commit."""
 
 
-def serve(stream: BufferedIOBase) -> None:
-    """Open the journal the first request asks for, then do what is asked until told to close or nobody asks."""
+def serve(guard: socket.socket, stream: BufferedIOBase) -> None:
+    """Open the journal the first request asks for, then do what is asked until told to close or nobody asks.
+
+    `stream` is the file of the socket.
+    """
     request = _receive(stream)
     if not isinstance(request, Open):
         return
@@ -53,6 +57,8 @@ def serve(stream: BufferedIOBase) -> None:
     reply: Reply = Done(None, journal.first_offset, journal.last_offset)
     while True:
         _send(stream, reply)
+        if not select.select([guard], [], [], 0)[0]:
+            journal.rest()
         request = _receive(stream)
         if request is None:
             return
@@ -128,7 +134,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as guard, guard.makefile("rwb") as stream:
-        serve(stream)
+        serve(guard, stream)
     sys.stderr.flush()
     # Closing a journal folds its log, which takes long; one that was not asked to be closed is left as it is.
     os._exit(0)

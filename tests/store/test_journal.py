@@ -11,6 +11,7 @@ import pytest
 
 from roomguard.errors import JournalCorrupt, JournalError, JournalFailed, OffsetGone
 from roomguard.model.actions import Action
+from roomguard.store import journal as journal_module
 from roomguard.store.journal import Journal
 from roomguard.store.records import draft
 from roomguard.store.settings import BusSettings
@@ -384,6 +385,25 @@ def test_a_long_log_is_folded_at_the_start(tmp_path: Path) -> None:
     assert log.stat().st_size == 0
     assert offsets(journal, limit=9_000) == list(range(1, 3_001))
     journal.close()
+
+
+def test_a_long_log_is_folded_at_rest(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody asks for anything a log of some length goes into the file; a short one and a failed one stay."""
+    monkeypatch.setattr(journal_module, "_IDLE_CHECKPOINT_BYTES", 20_000)
+    write(journal, action(0))
+    journal.rest()
+    assert journal.statistics().checkpoints == 0
+    write(journal, *(action(number) for number in range(1, 20)))
+    for _ in range(2):
+        journal.rest()
+    assert journal.statistics().checkpoints == 1
+
+    write(journal, *(action(number) for number in range(20, 40)))
+    journal._db.execute("ALTER TABLE state RENAME TO hidden")
+    with pytest.raises(JournalFailed):
+        write(journal, action(50))
+    journal.rest()
+    assert journal.statistics().checkpoints == 1
 
 
 def test_a_lock_by_another_program_is_no_failure(journal: Journal, tmp_path: Path) -> None:
