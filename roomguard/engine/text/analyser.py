@@ -258,7 +258,8 @@ class Analyser:
         if spaced:
             others.append(f" {fold.join_spaced(body.split(' '))} ")
         if stretched:
-            others.append(f" {fold.collapse_runs(body)} ")
+            facts.skeleton = fold.collapse_runs(body)
+            others.append(f" {facts.skeleton} ")
         if leet:
             read = f" {fold.leet(part)} "
             if lists.has_trigger(read) and fold.leet_like(part):

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from roomguard.engine.text import fold, shape
-from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
 from roomguard.engine.text.contacts import count_contacts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
@@ -245,7 +244,7 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         whole = low if len(text) <= fold.MAX_FOLDED else text.lower()[: fold.MAX_LENGTH]  # some letters grow
         links = NONE
         if self._finder is not None and may_link(whole):
-            links = self._finder.find(low.translate(CYRILLIC_TO_LATIN) if self.mixed_words else whole)
+            links = self._finder.find(fold.latin(low) if self.mixed_words else whole)
             if not links.count and self.emoji and len(text) <= DISGUISED:
                 links = self._finder.find(shape.without_emoji(part).lower())
         self.links, self.domains, self.hidden_links = links.count, links.domains, links.hidden

@@ -7,6 +7,7 @@ a time, each kind of character remembered.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import NamedTuple
 
 from roomguard.engine.text.classes import (
@@ -30,6 +31,9 @@ EVERY = 511
 
 MAX_KNOWN = 8192
 """Characters whose kinds are remembered; those beyond are looked up again each time."""
+
+_MANY = 24
+"""Odd characters of which on a `Counter` is worth its own cost."""
 
 _TABLE = tuple(
     (kind, re.compile(f"[{members}]"))
@@ -80,8 +84,11 @@ def look(found: list[str], text: str) -> Odd:
     to an emoji is no invisible character.
     """
     seen: dict[str, int] = {}
-    for char in found:
-        seen[char] = seen.get(char, 0) + 1
+    if len(found) > _MANY:
+        seen = Counter(found)
+    else:
+        for char in found:
+            seen[char] = seen.get(char, 0) + 1
     every = emoji = flags = art = invisible = combining = fancy = 0
     pictures: list[str] = []
     for char, count in seen.items():
