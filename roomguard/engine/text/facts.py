@@ -19,7 +19,7 @@ from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.near import KNOWN, near_words, one_line
 
-DISGUISED = 300
+DISGUISED = 180
 """Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
 
 QUIET_EMOJI, QUIET_EMOTES, QUIET_MENTIONS, QUIET_REPEATED, QUIET_RUN = 4, 3, 2, 19, 7

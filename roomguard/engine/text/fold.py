@@ -36,8 +36,11 @@ from roomguard.engine.text.confusables import (
 MAX_LENGTH = 2000
 """Code points of a text that are looked at; what lies behind is not judged."""
 
-MAX_FOLDED = 512
+MAX_FOLDED = 384
 """Code points that are folded: of longer texts the first and the last half of this."""
+
+MAX_ASCII = 512
+"""The same for an ASCII text, which costs a third to fold."""
 
 _NONSTARTERS = f"{MARKS}{SPOKEN_MARKS}{SELDOM_MARKS}\u3099\u309a\u302a-\u302f"
 _MAX_NONSTARTERS = 30
@@ -86,11 +89,11 @@ _MAX_PICTURES = 8
 _SURROGATES = "surrogatepass"
 
 
-def sample(text: str) -> str:
+def sample(text: str, most: int = MAX_FOLDED) -> str:
     """The part that is folded: all of a usual text, both ends of a long one."""
-    if len(text) <= MAX_FOLDED:
+    if len(text) <= most:
         return text
-    half = MAX_FOLDED // 2
+    half = most // 2
     return f"{text[:half]} {text[-half:]}"
 
 
@@ -132,7 +135,7 @@ def plain(text: str, kinds: int = odd.EVERY) -> str:
 
 
 def _replaced(text: str, characters: Mapping[str, str]) -> str:
-    """The text with characters exchanged. `translate` takes as long for a text that is not ASCII as a hundred of them."""
+    """The text with characters exchanged: a hundred of them take as long as `translate` where not all is ASCII."""
     for char, other in characters.items():
         text = text.replace(char, other)
     return text

@@ -213,8 +213,8 @@ class LinkFinder:
     def _find_gapped(self, text: str, hidden: dict[str, str], found: dict[str, str]) -> None:
         seen: set[str] = set()
         past = 0
-        for index, at, _ in _few(_gapped_endings(text)):
-            at += index >= _FIRST_OF_TWO_SIGNS
+        for index, first, _ in _few(_gapped_endings(text)):
+            at = first + (index >= _FIRST_OF_TWO_SIGNS)
             if text[max(0, at - 3) : at + 1].rstrip()[-1:] not in _LAST_OF_DOT:
                 continue
             ending = _ending.match(text, at + 1)
