@@ -105,15 +105,14 @@ class Analyser:
     def _judge_rest(self, text: str, pieces: Sequence[str], emotes: Sequence[str]) -> Facts:
         """A text with `:name:` pictures between its `pieces`: they are counted, and the rest is judged without them."""
         rest = " ".join(pieces).strip()
-        named = pieces[1:]
-        names = (*emotes, *named)  # as many as there are; how those in colons are called does not matter
+        named = len(pieces) - 1
+        names = (*emotes, *("",) * named)  # as many as there are: those in colons are not in the rest any more
         if rest:
             judged = self._judge_ascii(rest, names) if rest.isascii() else self._judge_unicode(rest, names)
-            judged.length = len(rest) + len(named)
-            judged._emotes = emotes
+            judged.length = len(rest) + named
             return judged
         picture = " ".join(sorted(set(_shortcode.findall(text))))
-        return Facts(length=len(named), skeleton=picture, near_skeleton=picture, emotes=len(names))
+        return Facts(length=named, skeleton=picture, near_skeleton=picture, emotes=len(names))
 
     def _judge_ascii(self, text: str, emotes: Sequence[str]) -> Facts:
         """One pass over a text; what most texts have not is asked once, cheaply, and not looked at again."""
@@ -231,8 +230,8 @@ class Analyser:
         if found:
             facts.emoji, facts.art, facts.invisible = seen.emoji, seen.art, seen.invisible
             facts.combining, facts.fancy = seen.combining, seen.fancy
-            if max(length, len(low)) <= DISGUISED and seen.kinds & (odd.PICTURE | odd.HIDDEN):
-                apart = fold.may_be_apart(part)
+            may = max(length, len(low)) <= DISGUISED and seen.kinds & (odd.PICTURE | odd.HIDDEN)
+            apart = bool(may) and fold.may_be_apart(part)
             suspect = apart or not _is_tame(seen, found)
         if mixed:
             facts.mixed_words = mixed
