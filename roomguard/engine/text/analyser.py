@@ -43,6 +43,9 @@ _bang_in_word = re.compile(r"![A-Za-z]")
 _digits = re.compile(r"\d").findall
 _FEW_SIGNS = 2
 """Signs among which no three are alike."""
+_READINGS = 2
+"""Readings of one text beside the plain one that are looked through: nobody can read what is disguised in three ways.
+Longer texts than `DISGUISED` are not read as leet either where their letters are dressed up already."""
 MEMO_LENGTH = 24
 """Code points of the longest text that is remembered: in real chat half of the texts up to here are copies of one of
 the 12,000 before, of longer ones a tenth."""
@@ -91,9 +94,9 @@ class Analyser:
         """`facts` without the memo."""
         if len(text) > fold.MAX_LENGTH:
             text = text[: fold.MAX_LENGTH]
-        named = _shortcode.findall(text) if ":" in text and text.count(":") > 1 else None
-        if named:
-            facts = self._judge_rest(text, named, emotes)
+        pieces = _shortcode.split(text) if ":" in text and text.count(":") > 1 else ()
+        if len(pieces) > 1:
+            facts = self._judge_rest(text, pieces, emotes)
         elif text.isascii():
             facts = self._judge_ascii(text, emotes)
         else:
@@ -102,23 +105,24 @@ class Analyser:
             facts.ask(self._model)
         return facts
 
-    def _judge_rest(self, text: str, named: list[str], emotes: Sequence[str]) -> Facts:
-        """A text with `:name:` pictures in it: they are counted, and the rest is judged without them."""
-        rest = _shortcode.sub(" ", text).strip()
-        names = (*emotes, *named)
+    def _judge_rest(self, text: str, pieces: Sequence[str], emotes: Sequence[str]) -> Facts:
+        """A text with `:name:` pictures between its `pieces`: they are counted, and the rest is judged without them."""
+        rest = " ".join(pieces).strip()
+        named = len(pieces) - 1
+        names = (*emotes, *("",) * named)  # as many as there are: those in colons are not in the rest any more
         if rest:
             judged = self._judge_ascii(rest, names) if rest.isascii() else self._judge_unicode(rest, names)
-            judged.length = len(rest) + len(named)
+            judged.length = len(rest) + named
             return judged
-        picture = " ".join(sorted(set(named)))
-        return Facts(length=len(named), skeleton=picture, near_skeleton=picture, emotes=len(names))
+        picture = " ".join(sorted(set(_shortcode.findall(text))))
+        return Facts(length=named, skeleton=picture, near_skeleton=picture, emotes=len(names))
 
     def _judge_ascii(  # noqa: C901, PLR0912 - one pass, read from top to bottom; a call costs as much as a step
         self, text: str, emotes: Sequence[str]
     ) -> Facts:
         """One pass over a text; what most texts have not is asked once, cheaply, and not looked at again."""
         length = len(text)
-        part = text if length <= fold.MAX_FOLDED else fold.sample(text)
+        part = text if length <= fold.MAX_ASCII else fold.sample(text, fold.MAX_ASCII)
         data = part.encode()
         body = data.translate(_ASCII_FOLD, b"'`").decode()
         padded = f" {body} "
@@ -166,7 +170,7 @@ class Analyser:
             facts.spaced = True
         if b"@" in signs:
             facts.mentions = len(_mention.findall(part))
-        if length > fold.MAX_FOLDED or (signs and not _LINK_SIGNS.isdisjoint(signs)) or "dot" in body:
+        if length > fold.MAX_ASCII or (signs and not _LINK_SIGNS.isdisjoint(signs)) or "dot" in body:
             facts.may_link()
             suspect = suspect or facts.links > 0
         return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
@@ -256,7 +260,8 @@ class Analyser:
         if found:
             facts.emoji, facts.art, facts.invisible = seen.emoji, seen.art, seen.invisible
             facts.combining, facts.fancy = seen.combining, seen.fancy
-            apart = length <= DISGUISED and bool(seen.kinds & (odd.PICTURE | odd.HIDDEN)) and fold.may_be_apart(part)
+            may = max(length, len(low)) <= DISGUISED and seen.kinds & (odd.PICTURE | odd.HIDDEN)
+            apart = bool(may) and fold.may_be_apart(part)
             suspect = apart or not _is_tame(seen, found)
         if mixed:
             facts.mixed_words = mixed
@@ -299,12 +304,13 @@ class Analyser:
         if spaced:
             others.append(f" {fold.join_spaced(body.split(' '))} ")
         if stretched:
-            others.append(f" {fold.collapse_runs(body)} ")
-        if leet:
+            facts.skeleton = fold.collapse_runs(body)
+            others.append(f" {facts.skeleton} ")
+        if leet and len(others) < _READINGS and (facts.length <= DISGUISED or not _is_dressed(facts)):
             read = f" {fold.leet(part)} "
             if lists.has_trigger(read) and fold.leet_like(part):
                 others.append(read)
-        if apart:
+        if apart and len(others) < _READINGS:
             others.append(f" {fold.emoji_apart(part)} ")
         for other in dict.fromkeys(others):
             if other not in variants and (other == read or lists.has_trigger(other)):
@@ -328,6 +334,11 @@ def _is_tame(seen: odd.Odd, found: Sequence[str]) -> bool:
     if seen.art or seen.invisible or seen.combining or seen.fancy or seen.emoji > QUIET_EMOJI:
         return False
     return POINTING.isdisjoint(found)
+
+
+def _is_dressed(facts: Facts) -> bool:
+    """Whether the letters of a text are disguised, or among characters that say nothing."""
+    return bool(facts.mixed_words or facts.fancy or facts.combining or facts.invisible or facts.art)
 
 
 def _may_be_contact(signs: bytes) -> bool:

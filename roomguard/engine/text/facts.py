@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from roomguard.engine.text import fold, shape
-from roomguard.engine.text.confusables import CYRILLIC_TO_LATIN
 from roomguard.engine.text.contacts import count_contacts
 from roomguard.engine.text.links import NONE, LinkFinder, may_link
 from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.near import KNOWN, near_of, near_words, one_line
 
-DISGUISED = 300
+DISGUISED = 180
 """Longest text in which emoji are tried as spaces: adverts are short, and each try folds the text again."""
 
 QUIET_EMOJI, QUIET_EMOTES, QUIET_MENTIONS, QUIET_REPEATED, QUIET_RUN = 4, 3, 2, 19, 7
@@ -250,7 +249,7 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         whole = low if len(text) <= fold.MAX_FOLDED else text.lower()[: fold.MAX_LENGTH]  # some letters grow
         links = NONE
         if self._finder is not None and may_link(whole):
-            links = self._finder.find(low.translate(CYRILLIC_TO_LATIN) if self.mixed_words else whole)
+            links = self._finder.find(fold.latin(low) if self.mixed_words else whole)
             if not links.count and self.emoji and len(text) <= DISGUISED:
                 links = self._finder.find(shape.without_emoji(part).lower())
         self.links, self.domains, self.hidden_links = links.count, links.domains, links.hidden

@@ -8,7 +8,7 @@ left.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from unicodedata import normalize
 
 from roomguard.engine.text import odd
@@ -38,8 +38,11 @@ from roomguard.engine.text.confusables import (
 MAX_LENGTH = 2000
 """Code points of a text that are looked at; what lies behind is not judged."""
 
-MAX_FOLDED = 512
+MAX_FOLDED = 384
 """Code points that are folded: of longer texts the first and the last half of this."""
+
+MAX_ASCII = 512
+"""The same for an ASCII text, which costs a third to fold."""
 
 _NONSTARTERS = f"{MARKS}{SPOKEN_MARKS}{SELDOM_MARKS}\u3099\u309a\u302a-\u302f"
 _MAX_NONSTARTERS = 30
@@ -54,11 +57,12 @@ _grown = re.compile(
 _invisible = re.compile(f"[{INVISIBLE}]")
 _marks = re.compile(f"[{MARKS}]+")
 # Without the many small ranges outside the basic plane a class is several times as fast; this one takes too much.
+_nonstarter = re.compile(f"[{without_astral(_NONSTARTERS)}{BEYOND}]")
 _may_be_long = re.compile(f"[{without_astral(_NONSTARTERS)}{BEYOND}]{{{_MAX_NONSTARTERS + 1},}}")
 _long_nonstarters = re.compile(f"([{_NONSTARTERS}]{{{_MAX_NONSTARTERS}}})[{_NONSTARTERS}]+")
 _PICTURE = f"{EMOJI}\u200d\ufe0f\U0001f3fb-\U0001f3ff"
 _picture_before_letter = re.compile(f"[{_PICTURE}](?=[^\\W\\d_])")
-_emoji_in_word = re.compile(f"(?<=[^\\W\\d_])[{_PICTURE}]{{1,3}}(?=[^\\W\\d_])")
+_emoji_in_word = re.compile(f"[{_PICTURE}](?<=[^\\W\\d_].)[{_PICTURE}]{{0,2}}(?=[^\\W\\d_])")
 _words = re.compile(f"\\w[\\w{SPOKEN_MARKS}\u3099\u309a]*")
 _latin = re.compile("[a-z]")
 _cyrillic = re.compile("[\u0400-\u045f\u0461-\u052f]")
@@ -69,23 +73,29 @@ _lookalike = re.compile(f"[{LOOKALIKE_LETTERS}]")
 _runs = re.compile(r"(.)\1(?=\1)\1*(?=\1)")
 _doubles = re.compile(r"(.)(?=\1)\1*(?=\1)")
 _leet_sign = re.compile(r"[013457@$!|+]")
+# They begin with what is seldom, and look back from there.
 _leet_in_word = re.compile(
-    r"[a-z][013457@$!|+]++[a-z]|(?<![a-z0-9])[013457@$]++[a-z][a-z]|[a-z][013457@$]{2}|[a-z][013@$](?![a-z0-9])"
+    r"[013457@$!|+](?:(?<=[a-z].)(?:[013457@$!|+]*+[a-z]|(?<=[013457@$])[013457@$]|(?<=[013@$])(?![a-z0-9]))"
+    r"|(?<![a-z0-9@$].)(?<=[013457@$])[013457@$]*+[a-z][a-z])"
 )
-_last_bangs = re.compile(r"(?<!!)!++(?!\w)")
+_last_bangs = re.compile(r"!(?<!!!)!*+(?!\w)")
 
 ASCII_FOLD = bytes(ord(chr(i).lower()) if chr(i).isalnum() and i < 128 else (i if i >= 128 else 32) for i in range(256))
-_LEET_FOLD = bytes(ord(LEET[i]) if i in LEET else folded for i, folded in enumerate(ASCII_FOLD))
-_drop_apostrophes = {ord(char): None for char in "'’ʼ`´"}
+_LEET_FOLD = bytes(ord(LEET[i]) if i < 128 and i in LEET else folded for i, folded in enumerate(ASCII_FOLD))
+_APOSTROPHES = "'’ʼ`´"
+_CYRILLIC_TO_LATIN = {chr(char): other for char, other in CYRILLIC_TO_LATIN.items()}
+_LATIN_TO_CYRILLIC = {chr(char): other for char, other in LATIN_TO_CYRILLIC.items()}
+_GREEK_TO_LATIN = {chr(char): other for char, other in GREEK_TO_LATIN.items()}
+_LEET_BEYOND = {chr(char): other for char, other in LEET.items() if char > 127}
 _MAX_PICTURES = 8
 _SURROGATES = "surrogatepass"
 
 
-def sample(text: str) -> str:
+def sample(text: str, most: int = MAX_FOLDED) -> str:
     """The part that is folded: all of a usual text, both ends of a long one."""
-    if len(text) <= MAX_FOLDED:
+    if len(text) <= most:
         return text
-    half = MAX_FOLDED // 2
+    half = most // 2
     return f"{text[:half]} {text[-half:]}"
 
 
@@ -109,12 +119,13 @@ def plain(text: str, kinds: int = odd.EVERY) -> str:
     `kinds` are the kinds of odd characters in it; the work for others is left out.
     """
     if kinds & odd.APOSTROPHE:
-        text = text.translate(_drop_apostrophes)
+        text = _replaced(text, dict.fromkeys(_APOSTROPHES, ""))
     elif "\u2019" in text or "'" in text or "`" in text:
         text = text.replace("\u2019", "").replace("'", "").replace("`", "")
     if kinds & odd.MARK:
         text = _marks.sub("", text)
-    if len(text) > _MAX_NONSTARTERS:
+    # Of so many in a row, one is met at every step of this length.
+    if len(text) > _MAX_NONSTARTERS and _nonstarter.search(text[_MAX_NONSTARTERS :: _MAX_NONSTARTERS + 1]):
         text = _may_be_long.sub(_shorten, text)
     if kinds & odd.HIDDEN:
         text = _invisible.sub("", text)
@@ -126,12 +137,24 @@ def plain(text: str, kinds: int = odd.EVERY) -> str:
     if not kinds or text.isascii():
         return text
     if kinds & odd.ALIKE:
-        text = _marks.sub("", text)
+        text = _marks.sub("", text.replace("\u0307", ""))  # that of the dotted I, which may be all there is
     if kinds & (odd.PICTURE | odd.ALIKE) and _picture_before_letter.search(text):
         text = _emoji_in_word.sub("", text)
     if kinds & odd.ALIKE and _lookalike.search(text):
-        text = text.translate(LOOKALIKES)
+        text = _replaced(text, {char: LOOKALIKES[ord(char)] for char in set(_lookalike.findall(text))})
     return text
+
+
+def _replaced(text: str, characters: Mapping[str, str]) -> str:
+    """The text with characters exchanged: a hundred of them take as long as `translate` where not all is ASCII."""
+    for char, other in characters.items():
+        text = text.replace(char, other)
+    return text
+
+
+def latin(text: str) -> str:
+    """A text with its Cyrillic letters taken for the Latin ones they resemble."""
+    return _replaced(text, _CYRILLIC_TO_LATIN)
 
 
 def _shorten(found: re.Match[str]) -> str:
@@ -163,8 +186,8 @@ def folded_words(text: str, pictures: Sequence[str] = ()) -> tuple[list[str], in
         return words, 0
     if _cyrillic.search(text):
         return _unmix(words)
-    mixed = [word for word in words if _greek.search(word) and _latin.search(word)]
-    return [word.translate(GREEK_TO_LATIN) for word in words], len(mixed)
+    mixed = [word for word in words if not word.isascii() and _greek.search(word) and _latin.search(word)]
+    return _replaced(" ".join(words), _GREEK_TO_LATIN).split(" "), len(mixed)
 
 
 def _words_of(text: str, pictures: Sequence[str]) -> list[str]:
@@ -187,19 +210,21 @@ def _words_of(text: str, pictures: Sequence[str]) -> list[str]:
 
 def _unmix(words: list[str]) -> tuple[list[str], int]:
     """Each word in one script: Cyrillic where it can be nothing else or most words are, otherwise Latin."""
-    out, mixed = [], 0
-    latin = sum(map(str.isascii, words)) >= sum(not ONLY_CYRILLIC.isdisjoint(word) for word in words)
-    for word in words:
-        if word.isascii():
-            out.append(word)
-            continue
-        blend = _latin.search(word) is not None
-        mixed += blend
-        if not ONLY_CYRILLIC.isdisjoint(word) or not latin:
-            out.append(word.translate(LATIN_TO_CYRILLIC) if blend else word)
-        else:
-            out.append(word.translate(CYRILLIC_TO_LATIN))
-    return out, mixed
+    others = [word for word in words if not word.isascii()]
+    only = [not ONLY_CYRILLIC.isdisjoint(word) for word in others]
+    blends = [_latin.search(word) is not None for word in others]
+    keep_latin = len(words) - len(others) >= sum(only)
+    # Exchanged all at once: to do it word by word takes several times as long.
+    joined = " ".join(others)
+    as_latin = latin(joined).split(" ") if keep_latin else others
+    as_cyrillic = _replaced(joined, _LATIN_TO_CYRILLIC).split(" ") if any(blends) else others
+    unmixed = iter(
+        [
+            (cyrillic if blend else word) if own or not keep_latin else plain_word
+            for word, own, blend, plain_word, cyrillic in zip(others, only, blends, as_latin, as_cyrillic, strict=True)
+        ]
+    )
+    return [word if word.isascii() else next(unmixed) for word in words], sum(blends)
 
 
 def collapse_runs(text: str) -> str:
@@ -228,7 +253,9 @@ def leet(text: str) -> str:
         low = _last_bangs.sub(" ", low)
     if low.isascii():
         return " ".join(low.encode().translate(_LEET_FOLD).decode().split())
-    return " ".join(_words.findall(low.translate(LEET).replace("_", " ")))
+    low = _replaced(low, _LEET_BEYOND).encode("utf-8", _SURROGATES).translate(_LEET_FOLD).decode("utf-8", _SURROGATES)
+    words = low.split()
+    return " ".join(words if "".join(words).isalnum() else _words.findall(low))
 
 
 def spaced_out(words: list[str]) -> bool:
@@ -236,7 +263,10 @@ def spaced_out(words: list[str]) -> bool:
     count = len(words)
     if count < 4:
         return False
-    singles = sum(len(word) == 1 and not word.isdigit() for word in words)
+    singles = list(map(len, words)).count(1)
+    if singles < 4 or 2 * singles < count:
+        return False
+    singles -= sum(len(word) == 1 and word.isdigit() for word in words)
     return singles >= 4 and 2 * singles >= count
 
 

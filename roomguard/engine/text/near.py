@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from roomguard.engine.text import fold
 
@@ -36,10 +38,21 @@ def near_words(body: str, distinct: set[str], joined: str, *, stretched: bool) -
     if len(joined) == len(body) and not stretched:
         return body
     keep = distinct - _NOISE
-    if not joined.isalpha() or _no_vowel.search(f" {body}"):
-        keep = {word for word in keep if not (_digit.search(word) or (len(word) > 4 and not _vowel.search(word)))}
+    picky = not joined.isalpha() or _no_vowel.search(f" {body}") is not None
     if stretched and keep:
-        keep = set(fold.collapse_doubles(" ".join(keep)).split(" "))
+        keep = set(fold.collapse_doubles(" ".join(_spoken(keep) if picky else keep)).split(" "))
+        picky = False
     if len(keep) > _NEAR_WORDS:
-        keep = set(sorted(sorted(keep), key=len, reverse=True)[:_NEAR_WORDS])
+        ranked = sorted(sorted(keep), key=len, reverse=True)
+        keep = set(islice(_spoken(ranked) if picky else ranked, _NEAR_WORDS))
+    elif picky:
+        keep = set(_spoken(keep))
     return " ".join(sorted(keep))
+
+
+def _spoken(words: Iterable[str]) -> Iterator[str]:
+    """The words without digits that can be spoken."""
+    return (
+        word for word in words
+        if (word.isalpha() or not _digit.search(word)) and (len(word) <= 4 or _vowel.search(word))
+    )  # fmt: skip

@@ -7,6 +7,7 @@ a time, each kind of character remembered.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import NamedTuple
 
 from roomguard.engine.text.classes import (
@@ -30,6 +31,11 @@ EVERY = 511
 
 MAX_KNOWN = 8192
 """Characters whose kinds are remembered; those beyond are looked up again each time."""
+
+_MANY = 24
+"""Odd characters of which on a `Counter` is worth its own cost."""
+_MANY_KINDS = 64
+"""Different odd characters of which on each is not looked up by itself."""
 
 _TABLE = tuple(
     (kind, re.compile(f"[{members}]"))
@@ -79,9 +85,9 @@ def look(found: list[str], text: str) -> Odd:
     A joined family of emoji counts each of its members, a flag (two code points) once. What shows nothing but belongs
     to an emoji is no invisible character.
     """
-    seen: dict[str, int] = {}
-    for char in found:
-        seen[char] = seen.get(char, 0) + 1
+    seen = Counter(found) if len(found) > _MANY else _counted(found)
+    if len(seen) > _MANY_KINDS:
+        return _look_at_all("".join(found), text)
     every = emoji = flags = art = invisible = combining = fancy = 0
     pictures: list[str] = []
     for char, count in seen.items():
@@ -102,6 +108,29 @@ def look(found: list[str], text: str) -> Odd:
         if kinds & DRESSED:
             fancy += count
     if invisible:
-        joiners = len(_joined_emoji.findall(text)) if "\u200d" in seen else 0
-        invisible = max(0, invisible - seen.get("\ufe0f", 0) - joiners)
+        invisible = _unseen(invisible, text)
     return Odd(every, emoji - flags // 2, art, invisible, combining, fancy, tuple(pictures))
+
+
+def _counted(found: list[str]) -> dict[str, int]:
+    seen: dict[str, int] = {}
+    for char in found:
+        seen[char] = seen.get(char, 0) + 1
+    return seen
+
+
+def _look_at_all(found: str, text: str) -> Odd:
+    """`look` where nearly every character is another one, most of them never seen before: class by class."""
+    members = {kind: of_kind.findall(found) for kind, of_kind in _TABLE}
+    every = sum(kind for kind, some in members.items() if some)
+    pictures = tuple(char for char in dict.fromkeys(members[PICTURE]) if not char.isalnum())
+    emoji, art, invisible, combining, fancy, flags = (
+        len(members[kind]) for kind in (PICTURE, DRAWING, HIDDEN, MARK, DRESSED, FLAG)
+    )
+    return Odd(every, emoji - flags // 2, art, _unseen(invisible, text), combining, fancy, pictures)
+
+
+def _unseen(invisible: int, text: str) -> int:
+    """How many of the invisible characters of a text belong to no emoji."""
+    joiners = len(_joined_emoji.findall(text)) if "\u200d" in text else 0
+    return max(0, invisible - text.count("\ufe0f") - joiners)

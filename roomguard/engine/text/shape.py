@@ -9,9 +9,10 @@ from unicodedata import normalize
 from roomguard.engine.text.classes import EMOJI
 
 _emoji = re.compile(f"[{EMOJI}]")
-_letter = re.compile(r"[^\W\d_]")
+_letters = re.compile(r"[^\W\d_]+")
 _UPPER = bytes(range(65, 91))
 _LOWER = bytes(range(97, 123))
+_ASCII = bytes(range(128))
 _MAX_EMOTES = 64
 _triple = re.compile(r"(.)\1\1", re.DOTALL)
 _run = re.compile(r"(.)\1{2,}", re.DOTALL)
@@ -24,6 +25,7 @@ _LAUGHTER = tuple(
 )  # fmt: skip
 _LAUGHTER_LETTERS = frozenset().union(*_LAUGHTER)
 
+_GLANCE = 16
 _PROBE = 4
 _MIN_WALL = 9
 
@@ -65,12 +67,19 @@ def capitals_ascii(data: bytes, letters: int, emotes: Sequence[str]) -> float:
 def capitals(text: str, emotes: Sequence[str]) -> float:
     """Capitals / letters of any text, names of emotes taken out."""
     for name in emotes[:_MAX_EMOTES]:
-        if name:
+        if name and name in text:
             text = text.replace(name, " ")
     if text.islower() or text.lower() == text:
         return 0.0
-    found = "".join(_letter.findall(text))
-    return sum(map(str.isupper, found)) / len(found) if found else 0.0
+    # What is ASCII is counted as a whole, only the rest letter by letter.
+    data = text.encode("utf-8", "surrogatepass")
+    capitals = len(data) - len(data.translate(None, _UPPER))
+    letters = capitals + len(data) - len(data.translate(None, _LOWER))
+    others = "".join(_letters.findall(data.translate(None, _ASCII).decode("utf-8", "surrogatepass")))
+    if others:
+        letters += len(others)
+        capitals += sum(map(str.isupper, others))
+    return capitals / letters if letters else 0.0
 
 
 def repeated_words(total: int, distinct: set[str]) -> float:
@@ -101,7 +110,8 @@ def repeated_units(joined: str) -> float:
 
 def is_laughter(joined: str) -> bool:
     """Whether a text is laughing, applause or cheering and nothing else, in the ways of several scripts."""
-    letters = frozenset(joined)
-    if not letters <= _LAUGHTER_LETTERS:
+    # Most texts that do not laugh show it soon.
+    if not (_LAUGHTER_LETTERS.issuperset(joined[:_GLANCE]) and _LAUGHTER_LETTERS.issuperset(joined)):
         return False
+    letters = frozenset(joined)
     return any(letters <= alphabet for alphabet in _LAUGHTER)
