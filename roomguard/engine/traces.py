@@ -13,13 +13,14 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Sequence
+from struct import Struct
 from typing import Any
 
 import msgspec
 from msgspec import field
 
 from roomguard.engine.text.near import KNOWN, near_of
-from roomguard.engine.windows import Keyed, Pairs
+from roomguard.engine.windows import Keyed
 
 CHUNK = 64
 """Traces searched at once: a text of some 2 kB, which takes less than a microsecond."""
@@ -239,26 +240,82 @@ def _near_of_trace(trace: str) -> str:
     return trace[1:] if trace[0] == KNOWN else near_of(trace)
 
 
+# --- of one user
+
+Traces = bytes
+"""A user's traces, the latest first: a line break, a byte that says how many there were, the time as a double, the
+trace in UTF-8; and so on with the one before. A zero byte after a line break ends them."""
+NO_TRACES: Traces = b"\n\0"
+MOST_SAID = 32
+"""Messages of one user among which the same text is counted."""
+LET_BE = 8
+"""Traces added between two looks for those that are too many or have run out."""
+_HEAD = Struct("<Hd")
+_SIZE = _HEAD.size
+_LINE = b"\n"
+_KNOWN = KNOWN.encode()
+
+
+def push_trace(traces: Traces, trace: str, now: float, cutoff: float) -> Traces:
+    """`traces` with one more; now and then without what is not later than `cutoff`, and what is beyond `MOST_SAID`."""
+    count = traces[1]
+    if count and not count % LET_BE:
+        traces, count = _cut(traces, cutoff)
+    return _HEAD.pack(count * 256 + 266, now) + trace.encode("utf-8", "surrogatepass") + traces
+
+
+def _cut(traces: Traces, cutoff: float) -> tuple[Traces, int]:
+    """The latest traces that are later than `cutoff`, and how many they are."""
+    at = count = 0
+    while traces[at + 1] and count < MOST_SAID and _HEAD.unpack_from(traces, at)[1] > cutoff:
+        at = traces.index(_LINE, at + _SIZE)
+        count += 1
+    return traces[:at] + NO_TRACES, count
+
+
+def packed(pairs: Sequence[Any]) -> Traces:
+    """Traces out of `(time, trace, time, trace, ...)`, the oldest first; of more than can be kept the latest."""
+    traces = NO_TRACES
+    for count, place in enumerate(range(max(0, len(pairs) - 2 * MOST_SAID), len(pairs), 2), start=1):
+        head = _HEAD.pack(count * 256 + 10, pairs[place])
+        traces = head + pairs[place + 1].encode("utf-8", "surrogatepass") + traces
+    return traces
+
+
+def unpacked(traces: Traces) -> list[Any]:
+    """What `packed` was given."""
+    pairs: list[Any] = []
+    at = 0
+    while traces[at + 1] and len(pairs) < 2 * MOST_SAID:
+        end = traces.index(_LINE, at + _SIZE)
+        pairs += (traces[at + _SIZE : end].decode("utf-8", "surrogatepass"), _HEAD.unpack_from(traces, at)[1])
+        at = end
+    return pairs[::-1]
+
+
 def said_again(user: Any, slot: str, near: str, cutoff: float) -> int:
     """How many of a user's traces later than `cutoff` have the near skeleton `near`.
 
-    The slot holds `(time, trace, time, trace, ...)`; what had to be worked out is kept there.
+    The slot holds traces; what had to be worked out is kept there.
     """
-    pairs: Pairs = getattr(user, slot)
-    word = max(near.split(" "), key=len)
-    found = 0
-    learned: list[Any] | None = None
-    for place in range(len(pairs) - 2, -2, -2):
-        if pairs[place] <= cutoff:
-            break
-        trace = pairs[place + 1]
-        if word not in trace:
+    traces: Traces = getattr(user, slot)
+    word = max(near.split(" "), key=len).encode("utf-8", "surrogatepass")
+    known = (KNOWN + near).encode("utf-8", "surrogatepass")
+    found = seen = at = 0
+    learned: list[tuple[int, int, bytes]] = []
+    while traces[at + 1] and seen < MOST_SAID and _HEAD.unpack_from(traces, at)[1] > cutoff:
+        text, seen = at + _SIZE, seen + 1
+        at = traces.index(_LINE, text)
+        if traces.find(word, text, at) < 0:
             continue
-        if trace[0] != KNOWN:
-            if learned is None:
-                learned = list(pairs)
-            trace = learned[place + 1] = KNOWN + near_of(trace)
-        found += trace[1:] == near
-    if learned is not None:
-        setattr(user, slot, tuple(learned))
+        trace = traces[text:at]
+        if trace[:1] != _KNOWN:
+            worked_out = near_of(trace.decode("utf-8", "surrogatepass"))
+            trace = _KNOWN + worked_out.encode("utf-8", "surrogatepass")
+            learned.append((text, at, trace))
+        found += trace == known
+    for text, end, trace in reversed(learned):
+        traces = traces[:text] + trace + traces[end:]
+    if learned:
+        setattr(user, slot, traces)
     return found

@@ -85,18 +85,42 @@ def test_no_more_wait_than_are_allowed() -> None:
 class Somebody:
     """A user with one slot."""
 
-    def __init__(self, pairs: tuple[Any, ...]) -> None:
-        self.said = pairs
+    def __init__(self, *pairs: Any) -> None:
+        self.said = traces.packed(pairs)
 
 
 def test_what_a_user_said_again() -> None:
     """Traces within the window are compared by their near skeletons; what was worked out is kept."""
-    user = Somebody((1.0, "buy coins now", 2.0, "now buy coins", 3.0, f"{KNOWN}buy coins now", 4.0, "hello"))
+    user = Somebody(1.0, "buy coins now", 2.0, "now buy coins", 3.0, f"{KNOWN}buy coins now", 4.0, "hello")
 
     assert 2 == said_again(user, "said", "buy coins now", 1.0)
     assert 3 == said_again(user, "said", "buy coins now", 0.5)
-    assert (1.0, f"{KNOWN}buy coins now", 2.0, f"{KNOWN}buy coins now") == user.said[:4]
-    assert "hello" == user.said[7]
+    told = [1.0, f"{KNOWN}buy coins now", 2.0, f"{KNOWN}buy coins now", 3.0, f"{KNOWN}buy coins now", 4.0, "hello"]
+    assert told == traces.unpacked(user.said)
+
+
+LINES = st.text(st.characters(blacklist_characters="\n"), min_size=1, max_size=12)
+
+
+@given(st.lists(st.tuples(LINES | TEXTS, st.floats(0, 3)), max_size=80))
+def test_what_a_user_said_equals_a_model(steps: list[tuple[str, float]]) -> None:
+    """The latest traces within the window count, at most so many, whatever stands in them; packing changes nothing."""
+    user = Somebody()
+    history: list[tuple[float, str]] = []
+    now = 0.0
+    for trace, gap in steps:
+        now += gap
+        user.said = traces.push_trace(user.said, trace, now, now - 20.0)
+        history.append((now, trace))
+        inside = [(at, said) for at, said in history[-traces.MOST_SAID :] if at > now - 20.0]
+        assert user.said[1] >= len(inside)
+        packed = traces.packed(traces.unpacked(user.said))
+        assert traces.unpacked(user.said) == traces.unpacked(packed)
+        near = near_of(trace)
+        if near:
+            same = sum(near == near_of(said) for _, said in inside if not said.startswith(KNOWN))
+            known = sum(said == KNOWN + near for _, said in inside)
+            assert same + known == said_again(user, "said", near, now - 20.0)
 
 
 def test_signs_in_several_lines() -> None:
