@@ -127,7 +127,7 @@ _KEYED: Mapping[str, tuple[str, str]] = {
     "net": ("(who := ev.who) is not None and (net := who.net) is not None", "net"),
 }
 """Source of whether there is a key for windows kept for something else than a user or the room, and of the key."""
-_TRACE = "(trace := f._trace or f.leave_trace())"
+_TRACE = "(trace := f._trace or f.leave_trace()) and (trace := f'{trace}\\n'.encode())"
 """Source of what a message leaves for windows kept by what texts nearly say; see `engine.traces`."""
 _CHAT_ONLY = {"text", "near", "domain", "user_text", "user_near"}
 _OF_CHAT = {"text", "near", "domain"}
@@ -405,7 +405,7 @@ class Catalogue:
         self._fill(stream, settings, lambda _scope: update)
         asked = f"said_again(user, {stream.name!r}" if near else f"same({slot}"
         code = f"({asked}, {key}, now - {settings.window_s!r}) if {given} else None)"
-        ceiling = f"{slot}[1]" if near else f"len({slot}) / 2"
+        ceiling = f"{slot}[0]" if near else f"len({slot}) / 2"
         symbol = Symbol(
             name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True, ceiling=ceiling, compares=near
         )
