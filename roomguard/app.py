@@ -12,7 +12,6 @@ is happening while it happens. One deadline stands over the whole way out.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import secrets
@@ -40,6 +39,7 @@ from roomguard.engine.tally import Tally
 from roomguard.errors import ConfigError, ConfigProblem, JournalError, JournalFailed
 from roomguard.model.actions import Action
 from roomguard.model.events import AnyEvent, Control
+from roomguard.runtime import collector
 from roomguard.runtime.admin import AdminServer, Controls
 from roomguard.runtime.archive import Archive
 from roomguard.runtime.bus import ActionBus
@@ -68,14 +68,6 @@ log = logging.getLogger("roomguard")
 EXIT_DRAINED, EXIT_JOURNAL_UNUSABLE, EXIT_JOURNAL_FAILED, EXIT_CUT_SHORT = 0, 3, 4, 5
 FAILED_LINGER_S = 1.0
 """After the journal failed `/readyz` says so this long before the process ends."""
-GC_THRESHOLDS = (2_000, 20, 50)
-"""When the garbage collector looks at the young, the middle-aged and all.
-
-Events, users and windows are out of its sight; what an event leaves it are a few tuples, which it lets go of at the
-first look. Looks at 2,000 at a time find them in the processor's cache: 0.2 us an event and pauses under 3 ms, where
-50,000 at a time cost 0.4 us and 40 ms. A look at all takes some 6 us a room, whatever the number of users, and comes
-only when a quarter of what it looks at is new; connections need it, which are cycles until they are collected.
-"""
 SWITCH_INTERVAL_S = 0.001
 """How long a thread that wants to run may have to wait for ours, instead of Python's 5 ms. The thread that reads the
 journal wakes up several times for one page, and a room that comes back waits for it."""
@@ -249,10 +241,8 @@ class App:
             f"roomguard edge={scheme}://{_shown(addresses[0])} admin=http://{_shown(admin[0])} "
             f"config={program.version} mode={program.settings.mode} pid={os.getpid()}"
         )
-        # What exists now lives as long as the process: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        collector.begin()
+        around.start_soon(collector.watch, partial(_suspects, house))
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         house.listening = True
 
@@ -412,6 +402,13 @@ async def _locate(bus: ActionBus, ids: Collection[str]) -> dict[str, bytes]:
         return {one: stored.json() for one in ids if (stored := reader.action(one)) is not None}
 
     return await bus.archive.in_reader(find)
+
+
+def _suspects(house: House) -> int:
+    """What has happened that may have left cycles: see `runtime.collector`. A reload leaves a whole program."""
+    crashes = house.listener.statistics().contained + house.rooms.statistics().supervisor.crashes
+    reloads = house.reloader.statistics().loaded
+    return crashes + house.rooms.program.variants.forgotten + collector.MOST_SUSPECTS * reloads
 
 
 def _shown(address: tuple[str, int]) -> str:

@@ -34,7 +34,9 @@ from roomguard.engine.rules.operands import Operand, split
 from roomguard.engine.settings import CapSettings, FeatureSettings, LimitSettings
 from roomguard.engine.sketch import MOST
 from roomguard.engine.text.facts import Facts
-from roomguard.engine.traces import CHUNK
+from roomguard.engine.traces import MOST_SAID
+from roomguard.engine.users import CHATS
+from roomguard.engine.windows import SIZE
 
 JUDGED_KINDS = ("chat", "gift", "like", "join", "leave", "follow", "unfollow", "share", "report")
 """Event kinds that rules may listen to."""
@@ -128,7 +130,7 @@ _KEYED: Mapping[str, tuple[str, str]] = {
     "net": ("(who := ev.who) is not None and (net := who.net) is not None", "net"),
 }
 """Source of whether there is a key for windows kept for something else than a user or the room, and of the key."""
-_TRACE = "(trace := f._trace or f.leave_trace())"
+_TRACE = "(trace := f._trace or f.leave_trace()) and (trace := f'{trace}\\n'.encode())"
 """Source of what a message leaves for windows kept by what texts nearly say; see `engine.traces`."""
 _CHAT_ONLY = {"text", "near", "domain", "user_text", "user_near"}
 _OF_CHAT = {"text", "near", "domain"}
@@ -136,8 +138,6 @@ SHORTEST_WINDOW_S = 0.001
 """Below it a window would be lost in the rounding of room time."""
 MOST_USER_ENTRIES = 1_024
 """Entries of one user's window that a rule or limit may ask for; every event of a busy user copies them."""
-MOST_COPIES = 32
-"""Messages of one user among which the same text is counted."""
 _TOLERANCE_S = 1e-6
 """What rounding may do to the times a gcra limit adds up; room time itself is known to a quarter of a microsecond."""
 _OPENING = Operand("room.opening", ())
@@ -153,6 +153,8 @@ ROOM_WINDOWS: Mapping[str, windows.WindowClass] = {
     "ewma": windows.Ewma,
     "zscore": windows.ZScore,
 }
+_COMMON = {"chat", "like", "join", "leave"}
+"""Kinds that most users send: what they count stands in a user's record itself."""
 _USER_READ = {
     "count": "since({slot}, now - {window})",
     "rate": "(since({slot}, now - {window}) / {window})",
@@ -177,17 +179,33 @@ class Stream:
     horizon: float
     cap: int
     shape: str
-    """times | pairs | number | moment for a user; the kind of window for a room, members for that of a cluster."""
+    """One of `users.EMPTY` for a user; the kind of window for a room, members for that of a cluster."""
     keyed: bool
     updates: dict[str, Block]
     """Event kind to the source that counts it."""
     traced: bool = False
     """Kept by what texts nearly say."""
+    often: bool = False
+    """Most users need it: a field of their record; else of their second one."""
+    chats: bool = False
+    """The times of all chats, which every user has."""
 
     @property
     def window(self) -> str:
         """Source of the room's window, which is made when it is first needed."""
         return f"(slots.{self.name} or room.window({self.name!r}))"
+
+    @property
+    def read(self) -> str:
+        """Source of a user's window, to be read."""
+        if self.chats:
+            return f"user.{CHATS}"
+        return f"user.{self.name}" if self.often else f"(user.more or user.nothing).{self.name}"
+
+    @property
+    def written(self) -> str:
+        """Source of a user's window, to be written to."""
+        return f"user.{self.name}" if self.often else f"(user.more or user.rare()).{self.name}"
 
 
 @attrs.define
@@ -225,6 +243,20 @@ def names_in(*expressions: str) -> set[str]:
 
 def _stream_name(*parts: object) -> str:
     return "s_" + hashlib.blake2b(repr(parts).encode(), digest_size=5).hexdigest()
+
+
+def _is_often(events: Iterable[str], where: str) -> bool:
+    """Whether most users will have such events."""
+    return not where and not _COMMON.isdisjoint(events)
+
+
+def _one_more(stream: Stream) -> tuple[str, ...]:
+    """Source that adds the time of this event. Few times are not looked through for what has run out."""
+    slot = stream.written
+    pushed = f"{slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name})"
+    if not stream.often:
+        return (pushed,)
+    return f"if len({slot}) < BARE_{stream.name}: {slot} += pack(now)", f"else: {pushed}"
 
 
 def _operands(guards: Iterable[str]) -> tuple[Operand, ...]:
@@ -318,9 +350,10 @@ class Catalogue:
         if settings.key != "user":
             raise RuleError('kind = "age" goes with key = "user"')
         stream = self._stream(("age", settings.events, settings.where), "user", inf, 1, "moment", keyed=False)
-        line = f"if user.{stream.name} is None: user.{stream.name} = now"
+        stream.often = _is_often(settings.events, settings.where)
+        line = f"if {stream.read} is None: {stream.written} = now"
         self._fill(stream, settings, lambda _scope: Block((), (line,)))
-        code = f"(now - user.{stream.name} if user.{stream.name} is not None else None)"
+        code = f"(now - {stream.read} if {stream.read} is not None else None)"
         self._add(name, settings, stream, Symbol(name, Kind.NUMBER, code, nullable=True, windowed=True))
 
     def _declare_user(self, name: str, settings: FeatureSettings) -> None:
@@ -337,10 +370,11 @@ class Catalogue:
         shape = "times" if kind in _TIMES else "pairs"
         identity = (shape, "user", settings.events, settings.where, settings.of if shape == "pairs" else "")
         stream = self._stream(identity, "user", window, self.caps.user_window, shape, keyed=False)
+        self._place(stream, settings.events, settings.where)
         self._fill(stream, settings, lambda scope: self._user_update(stream, settings, scope))
-        code = read.format(slot=f"user.{stream.name}", window=repr(window))
+        code = read.format(slot=stream.read, window=repr(window))
         nullable = kind in ("gap", "regularity")
-        ceiling = {"count": "len({})", "distinct": "len({}) / 2"}.get(kind, "").format(f"user.{stream.name}")
+        ceiling = {"count": f"len({{}}) / {SIZE}", "distinct": "len({}) / 2"}.get(kind, "").format(stream.read)
         symbol = Symbol(name, Kind.NUMBER, code, nullable, costly=True, windowed=True, ceiling=ceiling)
         self._add(name, settings, stream, symbol)
 
@@ -349,16 +383,18 @@ class Catalogue:
             ("times", "user", settings.events, settings.where, ""),
             "user", settings.window_s, self.caps.user_window, "times", keyed=False,
         )  # fmt: skip
+        self._place(every, settings.events, settings.where)
         self._fill(every, settings, lambda scope: self._user_update(every, settings, scope))
         both = f"({settings.where}) and ({settings.of})" if settings.where else settings.of
         some = self._stream(
             ("times", "user", settings.events, both, ""),
             "user", settings.window_s, self.caps.user_window, "times", keyed=False,
         )  # fmt: skip
+        self._place(some, settings.events, both)
         filtered = attrs.evolve(settings, where=both)
         self._fill(some, filtered, lambda scope: self._user_update(some, filtered, scope))
         window = repr(settings.window_s)
-        code = f"share(user.{some.name}, user.{every.name}, now - {window})"
+        code = f"share({some.read}, {every.read}, now - {window})"
         symbol = Symbol(name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True)
         self._add(name, settings, some, symbol)
         self.declared[f"{name}\0all"] = Declared(f"{name}\0all", symbol, every, settings.events, settings.window_s)
@@ -368,30 +404,30 @@ class Catalogue:
             raise RuleError(f'key = "{settings.key}" goes with kind = "count"')
         near = settings.key == "user_near"
         given, key = _KEYED["near" if near else "text"]
-        left, value = (_TRACE, "trace") if near else (given, key)
         identity = ("pairs", settings.key, settings.events, settings.where)
-        stream = self._stream(identity, "user", settings.window_s, MOST_COPIES, "pairs", keyed=False)
-
-        def update(_scope: Scope) -> Block:
-            slot = f"user.{stream.name}"
-            pushed = f"push_pair({slot}, now, {value}, now - HORIZON_{stream.name}, CAP_{stream.name})"
-            return Block(_operands((left,)), (f"{slot} = {pushed} if {slot} else (now, {value})",))
-
-        self._fill(stream, settings, update)
-        asked = f"said_again(user, {stream.name!r}" if near else f"same(user.{stream.name}"
+        shape = "traces" if near else "pairs"
+        stream = self._stream(identity, "user", settings.window_s, MOST_SAID, shape, keyed=False)
+        stream.often = True  # of most messages, whatever the condition: it will be about their length
+        slot, cutoff = stream.read, f"now - HORIZON_{stream.name}"
+        if near:
+            update = Block(_operands((_TRACE,)), (f"{slot} = push_trace({slot}, trace, now, {cutoff})",))
+        else:
+            pushed = f"push_pair({slot}, now, {key}, {cutoff}, CAP_{stream.name})"
+            update = Block(_operands((given,)), (f"{slot} = {pushed} if {slot} else (now, {key})",))
+        self._fill(stream, settings, lambda _scope: update)
+        asked = f"said_again(user, {stream.name!r}" if near else f"same({slot}"
         code = f"({asked}, {key}, now - {settings.window_s!r}) if {given} else None)"
-        ceiling = f"len(user.{stream.name}) / 2"
+        ceiling = f"{slot}[0]" if near else f"len({slot}) / 2"
         symbol = Symbol(
             name, Kind.NUMBER, code, nullable=True, costly=True, windowed=True, ceiling=ceiling, compares=near
         )
         self._add(name, settings, stream, symbol)
 
     def _user_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> Block:
-        slot = f"user.{stream.name}"
         if stream.shape == "times":
-            line = f"{slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name}) if {slot} else (now,)"
-            return Block((), (line,))
+            return Block((), _one_more(stream))
         value, guards = self._carried(settings, scope)
+        slot = stream.written
         line = f"{slot} = push_pair({slot}, now, {value}, now - HORIZON_{stream.name}, CAP_{stream.name})"
         return Block(_operands(guards), (line,))
 
@@ -444,16 +480,14 @@ class Catalogue:
             value = f", {compile_condition(settings.of, scope).true}"
         else:
             value = ""
-        # Every message comes by plain counts and by what waits: what their methods do stands here, and saves calls.
+        # Every message comes by plain counts: what their method does stands here, and saves a call.
         if stream.shape == "count" and not stream.keyed:
             prune = f"if not len(times) % {windows.PRUNED_EVERY}: slots.{stream.name}.value(now)"
             return Block((), (f"times = {stream.window}.times", "times.append(now)", prune))
         if not stream.keyed:
             return Block(_operands(guards), (f"{target}(now{value})",))
         if stream.traced:
-            noted = f"rows += (trace, now{value or ', None'})"
-            close = f"if len(rows) >= {3 * CHUNK}: slots.{stream.name}.close(now)"
-            return Block(_operands((_TRACE, *guards)), (f"rows = {stream.window}.open", noted, close))
+            return Block(_operands((_TRACE, *guards)), (f"{stream.window}.note(trace, now{value})",))
         given, key = _KEYED[settings.key]
         return Block(_operands((given, *guards)), (f"{target}({key}, now{value})",))
 
@@ -503,7 +537,7 @@ class Catalogue:
     def _reach(self, settings: FeatureSettings) -> float:
         """Where a feature saturates; infinite for what is no number of things."""
         if settings.key in ("user_text", "user_near"):
-            return MOST_COPIES
+            return MOST_SAID
         if settings.kind == "distinct":
             return self.caps.user_window if settings.key == "user" else MOST
         if settings.kind not in ("count", "rate"):
@@ -511,6 +545,12 @@ class Catalogue:
         if settings.key == "user":
             return MOST_USER_ENTRIES if settings.kind == "count" else self.caps.user_window / settings.window_s
         return self.caps.room_window if settings.kind == "count" else self.caps.room_window / settings.window_s
+
+    @staticmethod
+    def _place(stream: Stream, events: tuple[str, ...], where: str) -> None:
+        """Say where a user's window is kept."""
+        stream.often = _is_often(events, where)
+        stream.chats = stream.shape == "times" and events == ("chat",) and not where
 
     # --- limits ------------------------------------------------------------------------------------------------
 
@@ -558,6 +598,7 @@ class Catalogue:
         if settings.key == "user":
             shape = "pairs" if weighted else "times"
             stream = self._stream(("limit", name, settings), "user", seconds, cap, shape, keyed=False)
+            stream.often = _is_often(settings.events, "")
         else:
             shape = "sum" if weighted else "count"
             stream = self._stream(("limit", name, settings), "room", seconds, cap, shape, keyed=keyed)
@@ -578,7 +619,7 @@ class Catalogue:
     def _early(stream: Stream, count: float) -> str:
         """A plain count is not over a limit while fewer events than that are kept: no need to look at their times."""
         if stream.shape == "times":
-            return f"len(user.{stream.name}) > {count!r} and "
+            return f"len({stream.read}) > {count * SIZE!r} and "
         return f"len({stream.window}.times) > {count!r} and " if stream.shape == "count" else ""
 
     @staticmethod
@@ -586,16 +627,16 @@ class Catalogue:
         if stream.place == "room":
             return f"{stream.window}.value({f'{key}, ' if key else ''}now)"
         function = "since" if stream.shape == "times" else "total"
-        return f"{function}(user.{stream.name}, now - {seconds!r})"
+        return f"{function}({stream.read}, now - {seconds!r})"
 
     def _limit_update(self, stream: Stream, settings: LimitSettings, event: str, *, weighted: bool) -> Block:
         cost = self._cost(event, settings)
         if stream.place == "user":
-            slot = f"user.{stream.name}"
-            tail = f"now - HORIZON_{stream.name}, CAP_{stream.name})"
+            slot = stream.written
             if weighted:
-                return Block((), (f"{slot} = push_pair({slot}, now, {cost}, {tail}",))
-            return Block((), (f"{slot} = push({slot}, now, {tail} if {slot} else (now,)",))
+                pushed = f"push_pair({slot}, now, {cost}, now - HORIZON_{stream.name}, CAP_{stream.name})"
+                return Block((), (f"{slot} = {pushed}",))
+            return Block((), _one_more(stream))
         value = f", {cost}" if weighted else ""
         if not stream.keyed:
             return Block((), (f"{stream.window}.hit(now{value})",))
@@ -608,7 +649,8 @@ class Catalogue:
         interval, burst = seconds / count, float(settings.burst or count)
         place: typing.Literal["user", "room"] = "user" if settings.key == "user" else "room"
         stream = self._stream(("gcra", name, settings), place, inf, 1, "number", keyed=False)
-        slot = f"{'user' if place == 'user' else 'slots'}.{stream.name}"
+        stream.often = _is_often(settings.events, "")
+        slot = stream.written if place == "user" else f"slots.{stream.name}"
         flag = f"o_{stream.name}"
         for event in settings.events:
             if settings.weights.get(event) == 0:

@@ -56,7 +56,8 @@ from roomguard.engine.steps import ARGUMENTS, LOUD, StepWriter
 from roomguard.engine.text.analyser import Analyser
 from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.settings import WordSettings
-from roomguard.engine.traces import Traced, said_again
+from roomguard.engine.traces import Traced, push_trace, said_again
+from roomguard.engine.users import Field, People
 from roomguard.engine.variants import Variants, rebind
 
 MAX_RULES = 1_000
@@ -157,7 +158,7 @@ class Program:
     model: TextModel | None
     """What `text_spam` is asked of; settings only name its file."""
     reasons: Reasons
-    user_class: type[Any]
+    people: People
     slots_class: type[Any]
     """The room-wide windows of one room, each None until its first event: most rooms need few of them."""
     streams: Mapping[str, Stream]
@@ -318,7 +319,7 @@ class _Builder:
             analyser=analyser,
             model=self.model,
             reasons=Reasons(settings.reasons),
-            user_class=_user_class(streams),
+            people=_people(streams, settings.caps.causes),
             slots_class=_slots_class(streams),
             streams=streams,
             catalogue=self.catalogue,
@@ -616,6 +617,7 @@ class _Builder:
             **{name: getattr(windows, name) for name in _HELPERS},
             "said_again": said_again,
             "paced": paced,
+            "push_trace": push_trace,
             **self.constants,
             **{THRESHOLD + name: value for name, value in thresholds.items()},
         }
@@ -664,7 +666,7 @@ class _Builder:
         return lines
 
 
-_HELPERS = ("since", "push", "push_pair", "same", "total", "different", "mean_gap", "regularity", "share")
+_HELPERS = ("since", "pack", "push", "push_pair", "same", "total", "different", "mean_gap", "regularity", "share")
 
 
 def _indent(lines: list[str]) -> list[str]:
@@ -679,21 +681,11 @@ def _slots_class(streams: Mapping[str, Stream]) -> type[Any]:
     return msgspec.defstruct("Slots", fields, gc=False)
 
 
-def _user_class(streams: Mapping[str, Stream]) -> type[Any]:
-    """One user of one room. A Struct outside the garbage collector: a million of them cost no pause."""
-    fields: list[Any] = [
-        ("first", float),
-        ("last", float),
-        ("chats", int, 0),
-        ("gifted", float, 0.0),
-        ("recent", tuple, ()),
-        ("streaks", tuple, ()),
-        ("deleted", str, ""),
-    ]
-    for name, stream in streams.items():
-        if stream.place == "user":
-            if stream.shape == "moment":
-                fields.append((name, float | None, None))
-            else:
-                fields.append((name, float, 0.0) if stream.shape == "number" else (name, tuple, ()))
-    return msgspec.defstruct("User", fields, gc=False)
+def _people(streams: Mapping[str, Stream], causes: int) -> People:
+    """Users as this program keeps them."""
+    kept = [stream for stream in streams.values() if stream.place == "user"]
+    fields = tuple(Field(stream.name, stream.shape, stream.often) for stream in kept if not stream.chats)
+    chats = next((stream for stream in kept if stream.chats), None)
+    if chats is None:
+        return People(fields, "", 0.0, 1, causes)
+    return People(fields, chats.name, chats.horizon, chats.cap, causes)

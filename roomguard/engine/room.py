@@ -22,6 +22,8 @@ from roomguard.engine.stalest import Stalest
 from roomguard.engine.stance import Stance
 from roomguard.engine.strikes import Strikes
 from roomguard.engine.tally import Tally
+from roomguard.engine.users import latest_ids
+from roomguard.engine.windows import pack, push
 from roomguard.model import events as ev
 from roomguard.model.actions import Action
 
@@ -57,9 +59,10 @@ class RoomGuard:
     """One room. `tally` may be shared with other rooms; it is written, never read."""
 
     __slots__ = (
-        "_causes",
         "_facts",
-        "_holds", "_stalest",
+        "_holds",
+        "_people",
+        "_stalest",
         "_steps",
         "_undone",
         "brakes",
@@ -109,7 +112,7 @@ class RoomGuard:
         self.stance.settle(self)
         # What every message needs, without the way through three objects.
         self._facts = program.analyser.facts
-        self._causes = program.settings.caps.causes
+        self._people = program.people
 
     def judge_by(self, steps: Mapping[str, StepFunction]) -> None:
         """Judge by these steps from now on."""
@@ -205,15 +208,20 @@ class RoomGuard:
         user = self.users.get(name)
         if user is None:
             user = self._new_user(name, now, event.who)
-            user.recent = (event.id,)
+            user.ids = f"{event.id}\n"
+            user.times = pack(now)
         else:
-            recent = user.recent
-            if event.id in recent:
+            ids, times = user.ids, user.times
+            if event.id in ids and event.id in user.recent:
                 return self._again(event.id, user)
-            if not recent:  # so far only heard of, by a report for instance
+            if not ids:  # so far only heard of, by a report for instance
                 self._meet(name, event.who)
-            user.recent = (*recent, event.id) if len(recent) < self._causes else (*recent[1:], event.id)
-            user.last = now
+            people = self._people
+            if not user.chats % people.causes:
+                ids = latest_ids(ids, people.causes - 1)
+            user.ids = f"{ids}{event.id}\n"
+            bare = len(times) < people.bare
+            user.times = times + pack(now) if bare else push(times, now, now - people.horizon, people.cap)
         user.chats += 1
         text = event.text
         if len(text) > MAX_TEXT:
@@ -283,14 +291,15 @@ class RoomGuard:
         user.last = now
         fresh = event.count
         self.opening = True
+        more = user.more or user.rare()
         if event.streak is not None:
-            before = _streak_total(user.streaks, event.streak)
+            before = _streak_total(more.streaks, event.streak)
             self.opening = before == 0
             fresh = max(0, event.count - before)
-            user.streaks = _with_streak(user.streaks, event.streak, max(event.count, before))
+            more.streaks = _with_streak(more.streaks, event.streak, max(event.count, before))
         if fresh == 0:
             return ALLOW
-        user.gifted += fresh * event.value
+        more.gifted += fresh * event.value
         return self._judge("gift", event, user, name, fresh, now)
 
     def _report(self, event: ev.Report, now: float) -> Outcome:
@@ -423,7 +432,7 @@ class RoomGuard:
             return ALLOW
         hidden = self.users.get(user) if user is not None else None
         if hidden is not None and hidden.deleted in (action.events or ()):
-            hidden.deleted = ""
+            hidden.rare().deleted = ""
         if self.restriction is not None and self.restriction.id == record.action:
             self.lift()
         return Outcome(actions=(action,))
@@ -546,7 +555,7 @@ class RoomGuard:
         cap = self.program.settings.caps.users
         if len(users) >= cap:
             self._evict(len(users) - cap + 1)
-        user = self.program.user_class(now, now)
+        user = self._people.user_class(now, now)
         users[name] = user
         if self._stalest is not None:
             self._stalest.add(name, now)

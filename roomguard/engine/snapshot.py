@@ -31,7 +31,7 @@ def _finite(value: float) -> float | None:
 
 def dump(room: RoomGuard) -> bytes:
     """The whole room."""
-    fields = room.program.user_class.__struct_fields__
+    people = room.program.people
     data = {
         "version": VERSION,
         "now": _finite(room.now),
@@ -39,8 +39,8 @@ def dump(room: RoomGuard) -> bytes:
         "viewers": room.viewers,
         "about": [room.tags, room.lang, room.region, room.host],
         "staff": list(room.staff),
-        "fields": fields,
-        "users": [[name, *(getattr(user, field) for field in fields)] for name, user in room.users.items()],
+        "fields": people.names,
+        "users": [[name, *people.row(user)] for name, user in room.users.items()],
         "slots": _dump_slots(room.slots),
         "penalties": room.penalties.dump(),
         "strikes": room.strikes.dump(),
@@ -72,8 +72,8 @@ def _load(room: RoomGuard, data: dict[str, Any]) -> None:
     room.opened = _or(data["opened"], -inf)
     room.viewers = data["viewers"]
     _load_people(room, data)
-    fields = tuple(data["fields"])
-    room.users = {row[0]: _user(room.program, dict(zip(fields, row[1:], strict=True))) for row in data["users"]}
+    names, people = tuple(data["fields"]), room.program.people
+    room.users = {row[0]: people.user(names, row[1:]) for row in data["users"]}
     for name, content in data["slots"].items():
         _load_slot(room, name, content)
     room.grace_until = _or(data["grace"], -inf)
@@ -114,11 +114,6 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _user(program: Program, values: dict[str, Any]) -> Any:
-    kept = program.user_class.__struct_fields__
-    return program.user_class(**{name: _tuple(value) for name, value in values.items() if name in kept})
-
-
 def _dump_slots(slots: Any) -> dict[str, Any]:
     """The windows that were needed so far, and the levels of limits."""
     kept = ((name, getattr(slots, name)) for name in slots.__struct_fields__)
@@ -156,12 +151,9 @@ def move(room: RoomGuard, program: Program) -> None:
     old_slots, room.slots = room.slots, program.slots_class()
     for name, content in _dump_slots(old_slots).items():
         _load_slot(room, name, content)
-    fields = before.user_class.__struct_fields__
-    if fields == program.user_class.__struct_fields__:
-        return  # the same fields: the records serve as they are
-    room.users = {
-        name: _user(program, {field: getattr(user, field) for field in fields}) for name, user in room.users.items()
-    }
+    old, new = before.people, program.people
+    if old != new:
+        room.users = {name: new.user(old.names, old.row(user)) for name, user in room.users.items()}
 
 
 def survivors(actions: Iterable[Action]) -> bytes:

@@ -17,7 +17,7 @@ class Stalest:
     __slots__ = ("_heap", "_met")
 
     def __init__(self, users: Mapping[str, Any]) -> None:
-        self._heap = [(user.last, number, name) for number, (name, user) in enumerate(users.items())]
+        self._heap = [(user.used(), number, name) for number, (name, user) in enumerate(users.items())]
         self._met = len(self._heap)
         heapify(self._heap)
 
@@ -31,7 +31,7 @@ class Stalest:
         heap = self._heap
         while True:
             last, number, name = heap[0]
-            used = users[name].last
+            used = users[name].used()
             if used == last:
                 heappop(heap)
                 return name

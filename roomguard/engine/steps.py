@@ -22,6 +22,7 @@ from roomguard.engine.gates import Gate, gate_of
 from roomguard.engine.nesting import CHEAP, UNLIKELY, Block, nested
 from roomguard.engine.rules.language import THRESHOLD, Kind, Scope, Symbol
 from roomguard.engine.rules.operands import Operand, split
+from roomguard.engine.windows import LET_BE, SIZE
 
 ARGUMENTS = "(room, slots, user, subject, ev, f, fresh, now)"
 """What generated functions take; `fresh` is the number of new gifts, `f` the facts of a text or None."""
@@ -135,7 +136,11 @@ class StepWriter:
         for feature in (*self.catalogue.declared.values(), *self.catalogue.limits.values()):
             readers.setdefault(feature.stream.name, []).append(feature.symbol.name)
         for name, reading in readers.items():
-            if name in streams and (block := streams[name].updates.get(self.kind)) is not None:
+            if (
+                name in streams
+                and not streams[name].chats
+                and (block := streams[name].updates.get(self.kind)) is not None
+            ):
                 comment = f"# {', '.join(map(ascii, dict.fromkeys(reading)))}".replace("'", "")
                 yield streams[name], Block(block.operands, (comment, *block.lines))
 
@@ -184,4 +189,5 @@ class StepWriter:
 def _placed(block: Block, stream: Stream) -> Block:
     """An update with the stream's horizon and cap, which only the last feature and rule have settled."""
     horizon, cap = (f"HORIZON_{stream.name}", repr(stream.horizon)), (f"CAP_{stream.name}", str(stream.cap))
-    return Block(block.operands, tuple(line.replace(*horizon).replace(*cap) for line in block.lines))
+    bare = f"BARE_{stream.name}", str(SIZE * min(stream.cap, LET_BE))
+    return Block(block.operands, tuple(line.replace(*horizon).replace(*cap).replace(*bare) for line in block.lines))

@@ -11,15 +11,15 @@ A trace that begins with `KNOWN` has its near skeleton behind it, worked out alr
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from collections.abc import Sequence
+from struct import Struct
 from typing import Any
 
 import msgspec
 from msgspec import field
 
 from roomguard.engine.text.near import KNOWN, near_of
-from roomguard.engine.windows import Keyed, Pairs
+from roomguard.engine.windows import SIZE, Distinct, Keyed, Members, Ratio, Sum
 
 CHUNK = 64
 """Traces searched at once: a text of some 2 kB, which takes less than a microsecond."""
@@ -29,39 +29,31 @@ LOOKS = 512
 """Chunks looked at between two that are filled, beyond which waiting does not pay: it would cost more than counting."""
 SETTLED = 3
 """Chunks counted, the oldest first, whenever one is filled while waiting does not pay: no step pays for all of them."""
+_LINE = b"\n"
 ASKED = 512
 """Near skeletons for which it is remembered how far they were looked for; beyond it all are forgotten."""
 
 
 class _Chunk(msgspec.Struct, gc=False, eq=False):
-    """Traces that wait, packed: the collector would have to look at each of three lists, and they take four times more.
+    """Traces that wait, packed: in lists the collector would have to look at each, and they would take four times more.
 
-    `number` is that of the first, counted from the start; `times` are doubles; `values` texts behind one another, or as
-    they came where they are something else.
+    The one that is being filled has buffers in the place of what the others have for good.
     """
 
     number: int
-    text: str
-    times: bytes
-    values: str | tuple[Any, ...]
-    last: float
+    """Of the first trace, counted from the start."""
+    text: bytes | bytearray
+    """Each trace, and a line break behind it."""
+    times: Any
+    """Doubles: bytes of them, or an array."""
+    values: bytes | bytearray
+    """What came with each, as `_Values` writes it, and a line break behind it."""
+    last: float = 0.0
+    """The time of the last of them; of what is being filled it is not kept."""
     counted: int = 0
     """A bit for each trace that was counted."""
-    nears: dict[int, str] = field(default_factory=dict)
+    nears: dict[int, str] | None = None
     """What was worked out so far, by place."""
-
-    def rows(self) -> list[tuple[int, str, float, Any]]:
-        """(place, trace, time, value) of those that still wait, the oldest first."""
-        traces = self.text.split("\n")
-        rows = zip(range(len(traces)), traces, array("d", self.times), self.value_list(), strict=True)
-        return [row for row in rows if not self.counted >> row[0] & 1]
-
-    def value_list(self) -> Sequence[Any]:
-        """The values as they came."""
-        values = self.values
-        if not isinstance(values, str):
-            return values
-        return [_unpacked(value) for value in values.split("\n")]
 
 
 class Traced(Keyed):
@@ -70,23 +62,30 @@ class Traced(Keyed):
     At most `WAITING` times `texts` of them wait, in chunks: beyond it the oldest are forgotten, and counted as evicted.
     """
 
-    open: list[Any] = field(default_factory=list)
-    """The youngest: trace, time, value, trace, ...; an empty trace was counted."""
-    number: int = 0
-    """Of the first of them, counted from the start."""
-    chunks: deque[_Chunk] | None = None
-    """The older ones; most rooms never fill a chunk."""
+    open: _Chunk = field(default_factory=lambda: _Chunk(0, bytearray(), array("d"), bytearray()))
+    """The youngest, fewer than `CHUNK`."""
+    chunks: dict[int, _Chunk] = field(default_factory=dict)
+    """The older ones by the number of their first: into a dict of such things the collector does not look."""
     looks: int = 0
     """Chunks looked at since the last one was filled."""
     asked: dict[str, int] = field(default_factory=dict)
     """Near skeleton to the number of the trace up to which it was looked for: in a wave everybody asks for the same."""
 
-    def note(self, trace: str, now: float, value: Any = None) -> None:
-        """Let a message wait; the one who asks counts it. Generated source does the same."""
-        rows = self.open
-        rows += (trace, now, value)
-        if len(rows) >= 3 * CHUNK:
-            self.close(now)
+    def note(self, trace: bytes, now: float, value: Any = None) -> None:
+        """Let a message wait; the one who asks counts it. `trace` is in UTF-8, with a line break behind it.
+
+        Half a surrogate pair has no UTF-8; `wire` lets none of them in.
+        """
+        chunk = self.open
+        text, times, values = chunk.text, chunk.times, chunk.values
+        text += trace
+        if type(value) is str and "\n" not in value:
+            values += f"{value}\n".encode()
+        else:
+            values += _written(value)
+        times.append(now)
+        if len(times) >= CHUNK:
+            self._close(now)
 
     def value(self, key: str, now: float) -> float | None:
         """The window's value for the near skeleton `key`."""
@@ -98,16 +97,19 @@ class Traced(Keyed):
         self._settle(key, self.last())
         return super().window_of(key)
 
+    def waits(self) -> bool:
+        """Whether any message waits, or was counted a short while ago."""
+        return bool(self.open.times or self.chunks)
+
     def last(self) -> float:
         """The time of the latest message."""
-        noted = self.open[-2] if self.open else self.chunks[-1].last if self.chunks else float("-inf")
+        times = self.open.times
+        noted = times[-1] if times else self.chunks[next(reversed(self.chunks))].last if self.chunks else float("-inf")
         return max(noted, super().last())
 
     def dump(self) -> Any:
         """Plain data for a snapshot; what waits goes on waiting."""
-        waiting = [row[1:] for chunk in self.chunks or () for row in chunk.rows()]
-        rows = self.open
-        waiting += [(rows[at], rows[at + 1], rows[at + 2]) for at in range(0, len(rows), 3) if rows[at]]
+        waiting = [row[1:] for chunk in (*self.chunks.values(), self.open) for row in self._rows(chunk)]
         return {"keys": super().dump(), "waiting": waiting}
 
     def load(self, data: Any) -> None:
@@ -117,109 +119,122 @@ class Traced(Keyed):
             return
         super().load(data["keys"])
         for trace, now, value in data["waiting"]:
-            self.note(trace, now, tuple(value) if isinstance(value, list) else value)
+            kept = tuple(value) if isinstance(value, list) else value
+            self.note(f"{trace}\n".encode(), now, kept)
 
-    def close(self, now: float) -> None:
+    def _rows(self, chunk: _Chunk) -> list[tuple[int, str, float, Any]]:
+        """(place, trace, time, value) of those of a chunk that still wait, the oldest first."""
+        traces, times = _tail(chunk.text, chunk, 0), array("d", chunk.times)
+        rows = zip(range(len(traces)), traces, times, self._values(_tail(chunk.values, chunk, 0)), strict=True)
+        return [row for row in rows if not chunk.counted >> row[0] & 1]
+
+    def _values(self, lines: Sequence[str]) -> Sequence[Any]:
+        """What came with traces, of the lines that say it."""
+        if self.factory is Distinct:
+            return lines
+        if self.factory is Members:
+            return [tuple(line.split("\t")) for line in lines]
+        return [_number(line) for line in lines] if self.factory in (Sum, Ratio) else [None] * len(lines)
+
+    def _close(self, now: float) -> None:
         """Begin a new chunk, and forget those that have run out."""
-        rows, self.open = self.open, []
-        traces = rows[::3]
-        if self.chunks is None:
-            self.chunks = deque()
-        chunks = self.chunks
-        times, values = array("d", rows[1::3]).tobytes(), _packed(rows[2::3])
-        counted = sum(1 << place for place, trace in enumerate(traces) if not trace)
-        chunks.append(_Chunk(self.number, "\n".join(traces), times, values, now, counted))
-        self.number += len(traces)
+        full, chunks = self.open, self.chunks
+        times, number = array("d", full.times).tobytes(), full.number + len(full.times)
+        packed = _Chunk(full.number, bytes(full.text), times, bytes(full.values), now, full.counted, full.nears)
+        chunks[packed.number] = packed
+        self.open = _Chunk(number, bytearray(), array("d"), bytearray())
         self._expire(now)
         if self.looks > LOOKS:
             for _ in range(min(SETTLED, len(chunks))):
-                self._count_all(chunks.popleft())
+                self._count_all(chunks.pop(next(iter(chunks))))
         self.looks = 0
         if len(chunks) * CHUNK > self.texts * WAITING:
-            self.evicted += len(chunks.popleft().rows())
+            self.evicted += len(self._rows(chunks.pop(next(iter(chunks)))))
 
     def _expire(self, now: float) -> None:
         chunks, cutoff = self.chunks, now - self.life
-        while chunks and chunks[0].last <= cutoff:
-            chunks.popleft()
+        while chunks:
+            first = next(iter(chunks))
+            if chunks[first].last > cutoff:
+                break
+            del chunks[first]
 
     def _settle(self, key: str, now: float) -> None:
         """Count what waits of this near skeleton."""
         self._expire(now)
-        asked, rows = self.asked, self.open
+        asked, chunk = self.asked, self.open
         begin = asked.get(key, 0)
         if len(asked) >= ASKED:
             asked.clear()
-        asked[key] = self.number + len(rows) // 3
+        asked[key] = chunk.number + len(chunk.times)
         # What has the same near skeleton has all of its words: the longest rule out most.
-        first, *others = sorted(key.split(" "), key=len, reverse=True)
+        first, *others = sorted(key.encode().split(b" "), key=len, reverse=True)
         second = others[0] if others else first
-        self.looks += 1
-        if self.chunks:
-            self.looks += len(self.chunks)
-            for chunk in self.chunks:
-                text = chunk.text
-                if chunk.number + CHUNK > begin and first in text and second in text:
-                    self._count(chunk, _places(text, first, others, begin - chunk.number), key)
-        start = 3 * max(0, begin - self.number)
-        for at in [at for at in range(start, len(rows), 3) if first in rows[at]]:
-            if others and not all(word in rows[at] for word in others):
-                continue
-            near = _near_of_trace(rows[at])
-            if near == key:
-                rows[at] = ""
-                self.hit(key, rows[at + 1], rows[at + 2])
-            else:
-                rows[at] = KNOWN + near
+        self.looks += 1 + len(self.chunks)
+        for older in self.chunks.values():
+            text = older.text
+            if older.number + CHUNK > begin and first in text and second in text:
+                self._count(older, _places(text, first, others, begin - older.number), key)
+        if first in chunk.text:
+            self._count(chunk, _places(chunk.text, first, others, begin - chunk.number), key)
 
     def _count(self, chunk: _Chunk, places: list[int], key: str) -> None:
         """Count those at some places of a chunk that have the near skeleton."""
         places = [place for place in places if not chunk.counted >> place & 1]
         if not places:
             return
-        traces, nears = chunk.text.split("\n"), chunk.nears
-        hits = []
+        begin, nears, hits = places[0], chunk.nears or {}, []
+        traces = _tail(chunk.text, chunk, begin)
         same = ""
         for place in places:
-            trace = traces[place]
+            trace = traces[place - begin]
             near = nears.get(place) or (key if trace == same else _near_of_trace(trace))
             if near == key:
                 same = trace  # of a wave most are alike to the letter
                 hits.append(place)
             else:
                 nears[place] = near
+        chunk.nears = nears or None
         if hits:
-            times, values = array("d", chunk.times), chunk.value_list()
-            for place in hits:
+            times, lines = array("d", chunk.times), _tail(chunk.values, chunk, begin)
+            values = self._values([lines[place - begin] for place in hits])
+            for place, value in zip(hits, values, strict=True):
                 chunk.counted |= 1 << place
-                self.hit(key, times[place], values[place])
+                self.hit(key, times[place], value)
 
     def _count_all(self, chunk: _Chunk) -> None:
         """Count all of a chunk; those before it are counted or forgotten."""
-        for place, trace, at, value in chunk.rows():
-            self.hit(chunk.nears.get(place) or _near_of_trace(trace), at, value)
+        nears = chunk.nears or {}
+        for place, trace, at, value in self._rows(chunk):
+            self.hit(nears.get(place) or _near_of_trace(trace), at, value)
 
 
-def _packed(values: list[Any]) -> str | tuple[Any, ...]:
-    """Values as one text where they are texts or pairs of them, else as they came."""
-    first = values[0]
-    try:
-        if isinstance(first, str):
-            joined = "\n".join(values)
-            plain = "\t" not in joined
-        else:
-            joined = "\n".join(["\t".join(pair) for pair in values])
-            plain = joined.count("\t") == len(values)
-    except TypeError:
-        return tuple(values)
-    return joined if plain and joined.count("\n") == len(values) - 1 else tuple(values)
+_BREAKS = {9: " ", 10: " "}
 
 
-def _unpacked(value: str) -> Any:
-    return tuple(value.split("\t")) if "\t" in value else value
+def _written(value: Any) -> bytes:
+    """What came with a trace as a line: a text, two of them, a number, or nothing.
+
+    Ids have no breaks in them; in what else an edge may send they become spaces.
+    """
+    if type(value) is str:
+        line = value.translate(_BREAKS)
+    elif type(value) is tuple:
+        line = "\t".join(value)
+        if "\n" in line or line.count("\t") != 1:
+            line = "\t".join([part.translate(_BREAKS) for part in value])
+    else:
+        line = "" if value is None else repr(value)
+    return f"{line}\n".encode()
 
 
-def _places(text: str, word: str, others: Sequence[str], begin: int) -> list[int]:
+def _number(line: str) -> float:
+    if line in ("True", "False"):
+        return line == "True"
+    return int(line) if line.lstrip("-").isdigit() else float(line)
+
+
+def _places(text: bytes | bytearray, word: bytes, others: Sequence[bytes], begin: int) -> list[int]:
     """The lines of a text, from line `begin` on, in which a word stands and the `others` as well.
 
     They are found without a look at each line: of those with the longest word hardly any has all of the others too.
@@ -228,42 +243,103 @@ def _places(text: str, word: str, others: Sequence[str], begin: int) -> list[int
     at = text.find(word)
     line = seen = 0
     while at >= 0:
-        line += text.count("\n", seen, at)
-        seen = text.find("\n", at)
+        line += text.count(_LINE, seen, at)
+        seen = text.find(_LINE, at)
         if line >= begin:
-            trace = text[text.rfind("\n", 0, at) + 1 : seen if seen >= 0 else len(text)]
+            trace = text[text.rfind(_LINE, 0, at) + 1 : seen]
             if all(other in trace for other in others):
                 places.append(line)
-        if seen < 0:
-            break
         at = text.find(word, seen)
     return places
+
+
+def _tail(lines: bytes | bytearray, chunk: _Chunk, first: int) -> list[str]:
+    """The lines of a chunk from the line `first` on: in a wave that is the last one, and no other need be read."""
+    size = len(chunk.times) // (SIZE if isinstance(chunk.times, bytes) else 1)
+    tail = lines.rsplit(_LINE, size - first + 1)[1 if first else 0 : -1]
+    return [line.decode() for line in tail]
 
 
 def _near_of_trace(trace: str) -> str:
     return trace[1:] if trace[0] == KNOWN else near_of(trace)
 
 
+# --- of one user
+
+Traces = bytes
+"""A user's traces, the latest first: a byte that says how many there were, the time as a double, the trace in UTF-8, a
+line break; and so on with the one before. A zero byte ends them."""
+NO_TRACES: Traces = b"\0"
+MOST_SAID = 32
+"""Messages of one user among which the same text is counted."""
+LET_BE = 8
+"""Traces added between two looks for those that are too many or have run out."""
+_HEAD = Struct("=Bd")
+_SIZE = _HEAD.size
+_KNOWN = KNOWN.encode()
+
+
+def push_trace(traces: Traces, trace: bytes, now: float, cutoff: float) -> Traces:
+    """`traces` with one more; now and then without what is not later than `cutoff`, and what is beyond `MOST_SAID`."""
+    count = traces[0]
+    if count and not count % LET_BE:
+        traces, count = _cut(traces, cutoff)
+    return _HEAD.pack(count + 1, now) + trace + traces
+
+
+def _cut(traces: Traces, cutoff: float) -> tuple[Traces, int]:
+    """The latest traces that are later than `cutoff`, and how many they are."""
+    at = count = 0
+    while traces[at] and count < MOST_SAID and _HEAD.unpack_from(traces, at)[1] > cutoff:
+        at = traces.index(_LINE, at + _SIZE) + 1
+        count += 1
+    return traces[:at] + NO_TRACES, count
+
+
+def packed(pairs: Sequence[Any]) -> Traces:
+    """Traces out of `(time, trace, time, trace, ...)`, the oldest first; of more than can be kept the latest."""
+    traces = NO_TRACES
+    for count, place in enumerate(range(max(0, len(pairs) - 2 * MOST_SAID), len(pairs), 2), start=1):
+        trace = f"{pairs[place + 1]}\n".encode()
+        traces = _HEAD.pack(count, pairs[place]) + trace + traces
+    return traces
+
+
+def unpacked(traces: Traces) -> list[Any]:
+    """What `packed` was given."""
+    pairs: list[Any] = []
+    at = 0
+    while traces[at] and len(pairs) < 2 * MOST_SAID:
+        end = traces.index(_LINE, at + _SIZE)
+        pairs += (traces[at + _SIZE : end].decode(), _HEAD.unpack_from(traces, at)[1])
+        at = end + 1
+    return pairs[::-1]
+
+
 def said_again(user: Any, slot: str, near: str, cutoff: float) -> int:
     """How many of a user's traces later than `cutoff` have the near skeleton `near`.
 
-    The slot holds `(time, trace, time, trace, ...)`; what had to be worked out is kept there.
+    The slot holds traces; what had to be worked out is kept there.
     """
-    pairs: Pairs = getattr(user, slot)
-    word = max(near.split(" "), key=len)
-    found = 0
-    learned: list[Any] | None = None
-    for place in range(len(pairs) - 2, -2, -2):
-        if pairs[place] <= cutoff:
-            break
-        trace = pairs[place + 1]
-        if word not in trace:
+    traces: Traces = getattr(user, slot)
+    word = max(near.split(" "), key=len).encode()
+    known = (KNOWN + near).encode()
+    found = seen = at = 0
+    learned: list[tuple[int, int, bytes]] = []
+    while traces[at] and seen < MOST_SAID and _HEAD.unpack_from(traces, at)[1] > cutoff:
+        text, seen = at + _SIZE, seen + 1
+        end = traces.index(_LINE, text)
+        at = end + 1
+        if traces.find(word, text, end) < 0:
             continue
-        if trace[0] != KNOWN:
-            if learned is None:
-                learned = list(pairs)
-            trace = learned[place + 1] = KNOWN + near_of(trace)
-        found += trace[1:] == near
-    if learned is not None:
-        setattr(user, slot, tuple(learned))
+        trace = traces[text:end]
+        if trace[:1] != _KNOWN:
+            worked_out = near_of(trace.decode())
+            trace = _KNOWN + worked_out.encode()
+            learned.append((text, end, trace))
+        found += trace == known
+    for text, end, trace in reversed(learned):
+        traces = traces[:text] + trace + traces[end:]
+    if learned:
+        setattr(user, slot, traces)
     return found

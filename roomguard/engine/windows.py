@@ -4,16 +4,19 @@ A window of `w` seconds at time `now` is half-open, `(now - w, now]`: what happe
 event is in. Every structure has a cap; where it is reached the oldest entry goes and the count saturates, which is
 exact for any rule that compares it with less than the cap. Times are room time in seconds and never go backwards.
 
-A user's windows are plain tuples: most users send one or two messages, and a tuple of numbers is the smallest thing
-that holds them and drops out of the garbage collector's sight. Rooms and texts see more, so theirs are objects.
+A user's times are one string of doubles: a tuple would be twice as large, and cold in as many places as it has
+numbers. What carries values is a flat tuple. Rooms and texts see more, so theirs are objects.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable
 from itertools import islice, pairwise
 from math import exp, sqrt
+from struct import Struct
 from typing import Any
 
 import msgspec
@@ -21,23 +24,47 @@ from msgspec import field
 
 from roomguard.engine.sketch import MOST, Sketch
 
-Times = tuple[float, ...]
+Times = bytes
+"""Ascending doubles of this machine, packed."""
 Pairs = tuple[Any, ...]
 """(time, value, time, value, ...): one flat tuple, so a user's window stays a single small object."""
+_DOUBLE = Struct("d")
+pack = _DOUBLE.pack
+SIZE = _DOUBLE.size
+"""Bytes of a time."""
+LET_BE = 8
+"""Times up to which a user's window is not looked through for what has run out: whoever asks leaves that aside."""
+
+
+def packed(times: Iterable[float]) -> Times:
+    """Times as a window keeps them."""
+    return array("d", times).tobytes()
+
+
+def unpacked(times: Times) -> list[float]:
+    """What `packed` was given."""
+    return array("d", times).tolist()
+
+
+def latest(times: Times) -> float:
+    """The last of the times, of which there must be one."""
+    last: float = _DOUBLE.unpack_from(times, len(times) - SIZE)[0]
+    return last
 
 
 def since(times: Times, cutoff: float) -> int:
     """How many of the ascending `times` are later than `cutoff`."""
-    return len(times) - bisect_right(times, cutoff)
+    stamps = array("d", times)
+    return len(stamps) - bisect_right(stamps, cutoff)
 
 
 def push(times: Times, now: float, cutoff: float, cap: int) -> Times:
     """`times` with `now` added, without what is not later than `cutoff`, at most `cap` of them."""
-    if times and times[0] <= cutoff:
-        times = times[bisect_right(times, cutoff) :]
-    if len(times) >= cap:
-        times = times[1 - cap :] if cap > 1 else ()
-    return (*times, now)
+    if times and _DOUBLE.unpack_from(times)[0] <= cutoff:
+        times = times[SIZE * bisect_right(array("d", times), cutoff) :]
+    if len(times) >= SIZE * cap:
+        times = times[SIZE - SIZE * cap :] if cap > 1 else b""
+    return times + pack(now)
 
 
 def push_pair(pairs: Pairs, now: float, value: Any, cutoff: float, cap: int) -> Pairs:
@@ -80,9 +107,14 @@ MIN_GAPS = 3
 """Fewer gaps say nothing about a rhythm."""
 
 
+def _inside(times: Times, cutoff: float) -> array[float]:
+    stamps = array("d", times)
+    return stamps[bisect_right(stamps, cutoff) :]
+
+
 def mean_gap(times: Times, cutoff: float) -> float | None:
     """Mean seconds between the events later than `cutoff`; None with fewer than `MIN_GAPS` gaps."""
-    inside = times[bisect_right(times, cutoff) :]
+    inside = _inside(times, cutoff)
     return (inside[-1] - inside[0]) / (len(inside) - 1) if len(inside) > MIN_GAPS else None
 
 
@@ -91,7 +123,7 @@ def regularity(times: Times, cutoff: float) -> float | None:
 
     None with fewer than `MIN_GAPS` gaps or when all events share one moment.
     """
-    inside = times[bisect_right(times, cutoff) :]
+    inside = _inside(times, cutoff)
     if len(inside) <= MIN_GAPS:
         return None
     gaps = [later - earlier for earlier, later in pairwise(inside)]

@@ -83,6 +83,7 @@ class Subscription:
     def close(self) -> None:
         """Get nothing more. What was not enforced waits for whoever takes the rooms next. Safe to repeat."""
         self._delivery.close(self)
+        self._wake = None  # its owner's, who holds us: between the two of them neither would ever be let go of
 
     def put(self, sent: Sent) -> None:
         """Called by `Delivery`: one more waits, or the subscription falls behind."""

@@ -263,16 +263,20 @@ class Listener:
 
     async def _live(self, stream: trio.SocketStream, peer: str) -> None:
         _tune(stream)
-        async with trio.open_nursery() as nursery:
-            opened: tuple[BaseConnection, Opening] | None = None
-            with trio.move_on_after(self._settings.handshake_s) as deadline:
-                opened = await self._open_connection(stream, peer, nursery)
-            if deadline.cancelled_caught:
-                self._refused["timeout"] += 1
+        opened: tuple[BaseConnection, Opening] | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                with trio.move_on_after(self._settings.handshake_s) as deadline:
+                    opened = await self._open_connection(stream, peer, nursery)
+                if deadline.cancelled_caught:
+                    self._refused["timeout"] += 1
+                if opened is not None:
+                    self._opened += 1
+                    await self._hand_over(*opened)
+                nursery.cancel_scope.cancel()
+        finally:
             if opened is not None:
-                self._opened += 1
-                await self._hand_over(*opened)
-            nursery.cancel_scope.cancel()
+                opened[0].forget()
 
     async def _open_connection(
         self, stream: trio.SocketStream, peer: str, nursery: trio.Nursery

@@ -148,6 +148,9 @@ class BaseConnection(ABC):
         """Address and port of the other side."""
         return self._peer
 
+    def forget(self) -> None:  # noqa: B027 - most have nothing to do
+        """All tasks of the connection have ended: break what is a cycle, so that it needs no garbage collector."""
+
     @abstractmethod
     async def receive(self) -> list[str]:
         """See `Connection`."""

@@ -88,6 +88,7 @@ class SansioConnection(BaseConnection):
         if answer.status_code != 101:
             raise Refused(400, "bad_request", "no websocket handshake\n")
         protocol.send_response(answer)
+        vars(protocol).pop("select_subprotocol", None)  # bound to the protocol that holds it: a cycle
         await self._flush()
         return self
 

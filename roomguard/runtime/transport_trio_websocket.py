@@ -123,6 +123,11 @@ class TrioWebsocketConnection(BaseConnection):
                 await self._metered.ended.wait()
         await self._pipe.aclose()
 
+    def forget(self) -> None:
+        """See `BaseConnection`. We hold the library's part, and that holds our pipe."""
+        self._metered.ws = None
+        del self._metered._owner  # noqa: SLF001 - one object in two layers
+
     async def _ping(self) -> None:
         """Past the library, which would keep a task waiting for the pong: to the watcher any byte is an answer."""
         with contextlib.suppress(*_GONE):

@@ -11,7 +11,7 @@ import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from roomguard.engine.features import JUDGED_KINDS, MOST_COPIES, MOST_USER_ENTRIES
+from roomguard.engine.features import JUDGED_KINDS, MOST_USER_ENTRIES
 from roomguard.engine.program import HEADROOM, RuleErrors
 from roomguard.engine.settings import (
     BudgetSettings,
@@ -24,6 +24,7 @@ from roomguard.engine.settings import (
 )
 from roomguard.engine.sketch import MOST
 from roomguard.engine.text.facts import Facts
+from roomguard.engine.traces import MOST_SAID
 from roomguard.model.actions import EvidenceValue
 from roomguard.model.events import Chat, Gift, Like, Report, UserEvent
 from roomguard.testing import START, Scene, chat, feature, gift, join, like, program, report, rule
@@ -355,7 +356,7 @@ POINTLESS: list[tuple[dict[str, Any], float]] = [
     ({"kind": "count"}, MOST_USER_ENTRIES),
     ({"kind": "distinct", "of": "text"}, 256),
     ({"kind": "rate"}, 256 / 60),
-    ({"kind": "count", "key": "user_text"}, MOST_COPIES),
+    ({"kind": "count", "key": "user_text"}, MOST_SAID),
     ({"kind": "count", "key": "room"}, 4096),
     ({"kind": "count", "key": "text"}, 4096),
     ({"kind": "distinct", "key": "room"}, MOST),

@@ -14,6 +14,9 @@ class User:
 
     last: float
 
+    def used(self) -> float:
+        return self.last
+
 
 STEPS = st.lists(st.tuples(st.integers(0, 12), st.floats(0, 2), st.booleans()), max_size=200)
 

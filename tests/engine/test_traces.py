@@ -43,7 +43,7 @@ def test_waiting_changes_no_count(shape: Any) -> None:
         for body, user, gap, asks in steps:
             now += gap
             value = (user, f"{now}") if shape is windows.Members else user
-            late.note(body, now, value)
+            late.note(f"{body}\n".encode(), now, value)
             soon.hit(near_of(body), now, value)
             if asks:
                 assert soon.value(near_of(body), now) == late.value(near_of(body), now)
@@ -60,7 +60,7 @@ def test_a_snapshot_keeps_what_waits(steps: list[tuple[str, str, float, bool]]) 
     now = 0.0
     for body, user, gap, asks in steps:
         now += gap
-        one.note(body, now, user)
+        one.note(f"{body}\n".encode(), now, user)
         if asks:
             one.value(near_of(body), now)
     other = Traced(windows.Distinct, 10.0, 1_000, 1_000)
@@ -75,7 +75,7 @@ def test_no_more_wait_than_are_allowed() -> None:
     """Beyond the cap the oldest are forgotten, and counted."""
     window = Traced(windows.Count, 1e9, 100_000, 64)
     for number in range(1_000):
-        window.note("the same words", float(number))
+        window.note(b"the same words\n", float(number))
 
     most = traces.WAITING * 64 + traces.CHUNK
     assert 1_000 - most <= window.evicted < 1_000
@@ -85,18 +85,42 @@ def test_no_more_wait_than_are_allowed() -> None:
 class Somebody:
     """A user with one slot."""
 
-    def __init__(self, pairs: tuple[Any, ...]) -> None:
-        self.said = pairs
+    def __init__(self, *pairs: Any) -> None:
+        self.said = traces.packed(pairs)
 
 
 def test_what_a_user_said_again() -> None:
     """Traces within the window are compared by their near skeletons; what was worked out is kept."""
-    user = Somebody((1.0, "buy coins now", 2.0, "now buy coins", 3.0, f"{KNOWN}buy coins now", 4.0, "hello"))
+    user = Somebody(1.0, "buy coins now", 2.0, "now buy coins", 3.0, f"{KNOWN}buy coins now", 4.0, "hello")
 
     assert 2 == said_again(user, "said", "buy coins now", 1.0)
     assert 3 == said_again(user, "said", "buy coins now", 0.5)
-    assert (1.0, f"{KNOWN}buy coins now", 2.0, f"{KNOWN}buy coins now") == user.said[:4]
-    assert "hello" == user.said[7]
+    told = [1.0, f"{KNOWN}buy coins now", 2.0, f"{KNOWN}buy coins now", 3.0, f"{KNOWN}buy coins now", 4.0, "hello"]
+    assert told == traces.unpacked(user.said)
+
+
+LINES = st.text(st.characters(blacklist_characters="\n", blacklist_categories=["Cs"]), min_size=1, max_size=12)
+
+
+@given(st.lists(st.tuples(LINES | TEXTS, st.floats(0, 3)), max_size=80))
+def test_what_a_user_said_equals_a_model(steps: list[tuple[str, float]]) -> None:
+    """The latest traces within the window count, at most so many, whatever stands in them; packing changes nothing."""
+    user = Somebody()
+    history: list[tuple[float, str]] = []
+    now = 0.0
+    for trace, gap in steps:
+        now += gap
+        user.said = traces.push_trace(user.said, f"{trace}\n".encode(), now, now - 20.0)
+        history.append((now, trace))
+        inside = [(at, said) for at, said in history[-traces.MOST_SAID :] if at > now - 20.0]
+        assert user.said[0] >= len(inside)
+        packed = traces.packed(traces.unpacked(user.said))
+        assert traces.unpacked(user.said) == traces.unpacked(packed)
+        near = near_of(trace)
+        if near:
+            same = sum(near == near_of(said) for _, said in inside if not said.startswith(KNOWN))
+            known = sum(said == KNOWN + near for _, said in inside)
+            assert same + known == said_again(user, "said", near, now - 20.0)
 
 
 def test_signs_in_several_lines() -> None:
@@ -112,9 +136,7 @@ def test_signs_in_several_lines() -> None:
 
     assert "\n" not in near
     assert waiting
-    assert all(
-        (window.value(near, START + 20) or 0) > traces.CHUNK for window in waiting if window.open or window.chunks
-    )
+    assert all((window.value(near, START + 20) or 0) > traces.CHUNK for window in waiting if window.waits())
     assert again.snapshot()
 
 

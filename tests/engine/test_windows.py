@@ -220,14 +220,14 @@ def test_a_cluster_keeps_its_name_while_it_lasts(look: bool) -> None:
     assert "e3" == window.origin("e3")
 
 
-# A user's windows are tuples
+# A user's windows are packed times and tuples
 
 
 @given(history=histories(st.sampled_from("abc")))
 @settings(max_examples=100, deadline=None)
-def test_tuples_equal_a_model(history: list[tuple[float, str]]) -> None:
-    """Times and pairs kept in tuples say what counting over (now - w, now] says."""
-    times: windows.Times = ()
+def test_packed_windows_equal_a_model(history: list[tuple[float, str]]) -> None:
+    """Packed times and pairs say what counting over (now - w, now] says."""
+    times: windows.Times = b""
     pairs: windows.Pairs = ()
     numbers: windows.Pairs = ()
     for index, (now, value) in enumerate(history, start=1):
@@ -258,26 +258,26 @@ def test_tuples_equal_a_model(history: list[tuple[float, str]]) -> None:
         assert len(set(inside(history[:index], now + 3.0))) == windows.different(pairs, later)
 
 
-def test_empty_tuples() -> None:
+def test_empty_windows() -> None:
     """Nothing sent is nothing counted, and no rhythm."""
-    assert 0 == windows.since((), 0.0) == windows.same((), "a", 0.0) == windows.different((), 0.0)
+    assert 0 == windows.since(b"", 0.0) == windows.same((), "a", 0.0) == windows.different((), 0.0)
     assert 0.0 == windows.total((), 0.0)
-    assert windows.mean_gap((), 0.0) is None
-    assert windows.regularity((), 0.0) is None
-    assert windows.share((), (), 0.0) is None
-    assert 0.5 == windows.share((2.0,), (1.0, 2.0), 0.0)
+    assert windows.mean_gap(b"", 0.0) is None
+    assert windows.regularity(b"", 0.0) is None
+    assert windows.share(b"", b"", 0.0) is None
+    assert 0.5 == windows.share(windows.packed([2.0]), windows.packed([1.0, 2.0]), 0.0)
 
 
 @pytest.mark.parametrize("cap", [1, 2, 5])
-def test_tuples_never_outgrow_their_cap(cap: int) -> None:
-    """A tuple holds the latest `cap` entries, whatever it held before."""
-    times: windows.Times = tuple(float(i) for i in range(20))
+def test_packed_windows_never_outgrow_their_cap(cap: int) -> None:
+    """A window holds the latest `cap` entries, whatever it held before."""
+    times: windows.Times = windows.packed(map(float, range(20)))
     pairs: windows.Pairs = tuple(part for i in range(20) for part in (float(i), "a"))
     for now in (20.0, 21.0):
         times = windows.push(times, now, -inf, cap)
         pairs = windows.push_pair(pairs, now, "a", -inf, cap)
-        assert cap == len(times) == len(pairs) // 2
-        assert now == times[-1] == pairs[-2]
+        assert cap == len(windows.unpacked(times)) == len(pairs) // 2
+        assert now == windows.latest(times) == pairs[-2]
 
 
 # Averages

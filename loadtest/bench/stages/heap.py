@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.bench.stages.work import START, texts
-from roomguard.app import GC_THRESHOLDS
 from roomguard.cli.common import config_path
 from roomguard.configure import configure
 from roomguard.engine.program import Program
 from roomguard.engine.room import RoomGuard
+from roomguard.engine.tally import Tally
 from roomguard.model.events import Chat, Like
+from roomguard.runtime import collector
 from roomguard.testing import feature, limit, program, rule
 
 MESSAGES = 3
@@ -72,9 +73,9 @@ def people(rooms: int, users: int, messages: int, said: list[str]) -> Iterator[C
 
 def idle(rooms: int) -> dict[str, Any]:
     """Rooms that nothing happened in."""
-    compiled = shipped()
+    compiled, tally = shipped(), Tally()
     before = resident()
-    guards = [RoomGuard(f"r{number:05d}", compiled) for number in range(rooms)]
+    guards = [RoomGuard(f"r{number:05d}", compiled, tally) for number in range(rooms)]
     return {"bytes": (resident() - before) / len(guards)}
 
 
@@ -93,16 +94,14 @@ def pairs(count: int, compiled: Program) -> dict[str, Any]:
 
 def city(rooms: int, count: int) -> dict[str, Any]:
     """Everything at once, under the collector's settings of a guard: bytes, and the longest pauses."""
-    gc.set_threshold(*GC_THRESHOLDS)
     compiled = shipped()
-    gc.collect()
-    gc.freeze()
+    collector.begin()
     pauses = Pauses()
     gc.callbacks.append(pauses.note)
     guards, filled = _filled(compiled, rooms, max(1, count // rooms), MESSAGES)
     gc.callbacks.remove(pauses.note)
     begun = time.perf_counter()
-    gc.collect()
+    collector.look_at_all()
     whole = time.perf_counter() - begun
     users = sum(guard.statistics().users for guard in guards.values())
     return {
@@ -135,11 +134,12 @@ def _filled(compiled: Program, rooms: int, users: int, messages: int) -> tuple[d
     for text in said:
         compiled.analyser.facts(text).near_skeleton  # noqa: B018 - worked out when it is asked for
     guards: dict[str, RoomGuard] = {}
+    tally = Tally()
     before = resident()
     for event in people(rooms, users, messages, said):
         guard = guards.get(event.room)
         if guard is None:
-            guard = guards[event.room] = RoomGuard(event.room, compiled)
+            guard = guards[event.room] = RoomGuard(event.room, compiled, tally)
         guard.receive(event, event.ts)
     return guards, resident() - before
 

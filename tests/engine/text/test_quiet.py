@@ -154,7 +154,7 @@ def test_no_quiet_text_passes_a_gate(text: str) -> None:
     if facts._loud:
         return
     event = SimpleNamespace(text=text, who=None, user="ann", id="1")
-    user = judged.user_class(0.0, 0.0)
+    user = judged.people.user_class(0.0, 0.0)
     user.chats = 1
     guard = RoomGuard("r", judged)
     for strategy in judged.strategies.values():
