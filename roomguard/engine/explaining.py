@@ -7,12 +7,12 @@ the room's strategy is asked again, one part of its condition at a time; asking 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from roomguard.engine.features import names_in
+from roomguard.engine.features import Stream, names_in
 from roomguard.engine.outcome import Outcome
 from roomguard.engine.rules.language import compile_condition, one_line
 from roomguard.engine.rules.operands import parts_of
@@ -139,13 +139,16 @@ class _Levels:
 
     def __init__(self, room: RoomGuard, slots: Any, user: Any) -> None:
         self._room = room
-        self._places = {"user": user, "room": slots}
-        self._before = dict(self._read())
+        self._slots = slots
+        self._user = user
+        streams = room.program.streams
+        self._before = {name: self._level(stream) for name, stream in streams.items() if stream.shape == "number"}
 
-    def _read(self) -> Iterator[tuple[str, float]]:
-        for name, stream in self._room.program.streams.items():
-            if stream.shape == "number":
-                yield name, getattr(self._places[stream.place], name)
+    def _level(self, stream: Stream) -> float:
+        user = self._user
+        place = self._slots if stream.place == "room" else user if stream.often else user.more or user.nothing
+        level: float = getattr(place, stream.name)
+        return level
 
     def over(self, kind: str) -> dict[str, bool]:
         """Which flags of generated code were up at this event, asked after it."""
@@ -157,8 +160,7 @@ class _Levels:
                 free = program.settings.limits[name].weights.get(kind) == 0 or (
                     kind == "gift" and not self._room.opening
                 )
-                level = getattr(self._places[stream.place], stream.name)
-                flags[limit.symbol.code] = not free and level == self._before[stream.name]
+                flags[limit.symbol.code] = not free and self._level(stream) == self._before[stream.name]
         return flags
 
 

@@ -679,11 +679,11 @@ class Catalogue:
         stream = self._stream(
             ("pace", name, settings, cooldown), "user", cooldown + MOST_WAIT_S, 1, "pairs", keyed=False
         )
-        slot = f"user.{stream.name}"
-        line = f"{slot} = paced({slot}, now, {burst}, {seconds / count!r}, {cooldown!r})"
+        stream.often = True
+        line = f"{stream.written} = paced({stream.read}, now, {burst}, {seconds / count!r}, {cooldown!r})"
         stream.updates["chat"] = Block((), (line,))
-        over = Symbol(f"over({name})", Kind.BOOL, f"({slot}[0] > now)", windowed=True)
-        self.waits[name] = Symbol(f"wait_s({name})", Kind.NUMBER, f"({slot}[0] - now)", windowed=True)
+        over = Symbol(f"over({name})", Kind.BOOL, f"({stream.read}[0] > now)", windowed=True)
+        self.waits[name] = Symbol(f"wait_s({name})", Kind.NUMBER, f"({stream.read}[0] - now)", windowed=True)
         self.limits[name] = Declared(name, over, stream, settings.events, seconds)
 
     @staticmethod
