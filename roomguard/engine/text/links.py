@@ -27,7 +27,7 @@ _INVITE_STARTS = tuple(f"{invite}{end}" for invite in INVITES for end in "/?")
 MAX_LINKS = 16
 """Links looked at in one text; there is no more to learn from the seventeenth."""
 
-MAX_LOOKS = 32
+MAX_LOOKS = 24
 """Places looked at in one text for one kind of link. Of more, the first and the last half are: a text in which so many
 could be the ending of a link is a wall of them, or of nothing."""
 
@@ -53,7 +53,7 @@ _bare = re.compile(
 )
 
 _PATH = 81
-_MAX_PATHS = 8
+_MAX_PATHS = 3
 """Names behind a slash of which it is asked whether they are part of the path of another; further ones are none."""
 
 _HIDDEN_ENDINGS = (
