@@ -1,8 +1,9 @@
 """What a text may cost the whole engine: no more than a hundred usual ones, by the rules that are shipped.
 
-A text that a search made for its cost may take up to two hundred. Times are CPU times of this process, each the least
-of several, and only ever compared with those of usual texts of the same run: a busy machine adds to a time and takes
-nothing away. `--log-cli-level=INFO` shows the dearest texts.
+That holds for texts known to be dear, for any mixture of them, and for what a search breeds that is told the cost of
+everything it tries. Times are CPU times of this process, each the least of several, and only ever compared with those
+of usual texts of the same run: a busy machine adds to a time and takes nothing away. `--log-cli-level=INFO` shows the
+dearest texts.
 """
 
 from __future__ import annotations
@@ -21,14 +22,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from roomguard.configure import configure
 from roomguard.engine.room import RoomGuard
 from roomguard.engine.text.cues import BUILTIN
+from roomguard.engine.text.near import near_of
 from roomguard.testing import START, chat
 from tests.engine.text.test_cost import HOSTILE, N
 
 log = logging.getLogger(__name__)
 LIMIT = 100
-SEARCHED = 200
-"""What a search that is told the cost of everything it tries may find: it puts together all that is dear at once, and
-has found texts that cost a room 120 to 140 usual ones, a third of it the search for links."""
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "config.toml"
 PROGRAM = configure(SHIPPED).program
 USUAL = (
@@ -40,6 +39,29 @@ USUAL = (
 )  # fmt: skip
 _CUES = [cue.strip("* ") for kind in BUILTIN for cue in re.split(r"[;\n]", kind.phrases) if cue.strip("* ")]
 _SHUFFLED = Random(3).sample(_CUES, len(_CUES))
+SIGNS = (
+    "ab1-_. @:/!$()[],*3457|+#£&?%~;<>{}\\\"'`ABZ\n\t\u00a0\u0131\u017fп\u043eяжД\u03b1β你担か가\uff21Ⅷ⁗©👉😀"
+    "\u0130\u0301\u0334\u093c\u3099\u200d\ufe0f\ufdfa\u3316\ufb2c\u1100\u1161\U0001d538\U0001d162\U000e0041"
+)
+"""Characters each of which is work of its own."""
+PIECES = (
+    "com", ".com", " dot ", "(.)", "http", "://", "www.", "discord.gg/", ". com", "x.io ", "@", "#1234", "$abcd", "0x",
+    "+1 555 ", "bc1", "f r e e ", "fr33 m0ney ", "coooome watch meee ", "p\u0440ив\u0435т ", ":abc:", ":a:", "担保",
+    "@anna ", "1 2 3 4 5 ",
+)  # fmt: skip
+
+
+def bred_kind(dice: Random, half: int = 192) -> str:
+    """A text as a search breeds them: both ends that are folded are all sorts of letters, marks and cues together."""
+    odd = dice.sample(SIGNS, 12)
+    ends = []
+    for _ in range(2):
+        mixed = "".join(dice.choice(odd) + dice.choice([*odd, "", "", dice.choice(_CUES)]) for _ in range(half))
+        fancy = "".join(chr(0x1D41A + ord(c) - 97) if "a" <= c <= "z" else c for c in dice.choice(_CUES))
+        ends.append((fancy + dice.choice(odd) + mixed)[:half])
+    return ends[0] + "".join(f":a{at:x}:{dice.choice(PIECES)}" for at in range(N))[: N - 2 * half] + ends[1]
+
+
 DEAR = {
     **HOSTILE,
     "every cue": " ".join(_SHUFFLED),
@@ -73,9 +95,12 @@ DEAR = {
     "wallets": "0x" + "ab12" * 500,
     "account numbers": "DE89 3704 0044 0532 0130 00 " * 72,
     "mixed and apart": "п \u0440 и v \u0435 t " * 166,
+    "endings behind gaps": "is .me " * 285,
+    "names in paths": "a.b/c.io " * 222,
+    "digits nearly a number": "1 2 3 4 5 6 7 8 x " * 111,
+    "emoji among growing": "😀\u200d\ufdfaa" * 500,
+    **{f"bred {seed}": bred_kind(Random(seed)) for seed in range(24)},
 }
-BRED = "İ" * 170 + "\U0001d538" * 50 + HOSTILE["printable noise"][:1_200] + "coooome watch meee streeeam " * 30
-"""Of the kind that a search finds."""
 REPEATS = 7
 _room = RoomGuard("r1", PROGRAM)
 _numbers = iter(range(10**9))
@@ -98,6 +123,7 @@ def receiving(text: str) -> int:
         number = next(_numbers)
         PROGRAM.analyser._young.clear()
         PROGRAM.analyser._old.clear()
+        near_of.cache_clear()
         event, at = chat(f"u{number}", text, number * 20, id=f"e{number}"), START + number * 20
         begin = process_time_ns()
         _room.receive(event, at)
@@ -105,13 +131,13 @@ def receiving(text: str) -> int:
     return least
 
 
-def times_usual(measure: Callable[[str], int], text: str) -> float:
-    """How many median texts this one costs: the least of up to four rounds."""
+def times_usual(measure: Callable[[str], int], text: str, limit: float = LIMIT) -> float:
+    """How many median texts this one costs: the least of up to four rounds, no more once it keeps to its limit."""
     least = 1e9
     for _ in range(4):
         usual = median(map(measure, USUAL))
         least = min(least, measure(text) / usual)
-        if least <= LIMIT:
+        if least <= limit:
             break
     return least
 
@@ -129,7 +155,7 @@ def test_no_dear_text_costs_more_than_a_hundred(measure: Callable[[str], int]) -
     assert {} == {name: cost for name, cost in costs.items() if cost > LIMIT}
 
 
-motifs = st.text(st.sampled_from("ab1-_. @:/!$()[],*\u0130\u0301\u200d\ufdfa😀"), min_size=1, max_size=4)
+motifs = st.text(st.sampled_from(SIGNS), min_size=1, max_size=4)
 pieces = st.one_of(
     st.builds(lambda motif, size: (motif * size)[:size], motifs, st.integers(1, N)),
     st.sampled_from(sorted(DEAR.values())).flatmap(
@@ -137,22 +163,40 @@ pieces = st.one_of(
     ),
     st.text(max_size=60),
     st.sampled_from(_CUES),
+    st.sampled_from(PIECES),
+    st.integers(0, 2**16).map(lambda seed: bred_kind(Random(seed))[:600]),
 )
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 @given(parts=st.lists(pieces, min_size=1, max_size=9), joint=st.sampled_from(["", " ", ".", "\u0301", "😀"]))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_mixture_costs_much_more(measure: Callable[[str], int], parts: list[str], joint: str) -> None:
-    """What is put together from them, or any text at all, costs at most a quarter more than that."""
-    assert times_usual(measure, joint.join(parts)[:N]) <= 1.25 * LIMIT
+def test_no_mixture_costs_more(measure: Callable[[str], int], parts: list[str], joint: str) -> None:
+    """What is put together from them, or any text at all, costs no more than that either."""
+    assert times_usual(measure, joint.join(parts)[:N]) <= LIMIT
+
+
+@pytest.mark.parametrize("planes", [(0x10000, 0x10FFFF), (0x1D000, 0x1FBFF), (0x2000, 0xD7FF)])
+def test_characters_never_seen_cost_no_more(planes: tuple[int, int]) -> None:
+    """Nothing that is remembered of characters makes a text of new ones dear."""
+    dice = Random(planes[0])
+    usual = median(map(judging, USUAL))
+    costs = []
+    for _ in range(20):
+        text = "".join(chr(dice.randint(*planes)) for _ in range(N))
+        begin = process_time_ns()
+        PROGRAM.analyser.judge(text).as_dict()
+        costs.append((process_time_ns() - begin) / usual)
+    log.info("new characters of %x to %x: %.1f", *planes, min(costs))
+
+    assert min(costs) <= LIMIT
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize(("length", "limit"), [(30, 30), (120, 60)])
 def test_shorter_texts_cost_less(measure: Callable[[str], int], length: int, limit: int) -> None:
     """What is dear is dear by its length: a text as short as most are costs no more than a few of them."""
-    costs = {name: times_usual(measure, text[:length]) for name, text in DEAR.items()}
+    costs = {name: times_usual(measure, text[:length], limit) for name, text in DEAR.items()}
     dearest = max(costs, key=costs.__getitem__)
     log.info("%s, %d code points: %.1f for %s", measure.__name__, length, costs[dearest], dearest)
 
@@ -160,33 +204,40 @@ def test_shorter_texts_cost_less(measure: Callable[[str], int], length: int, lim
 
 
 def bred(dice: Random, good: list[str], others: list[str]) -> str:
-    """A text put together from one that was dear and another."""
+    """A text put together from one that was dear and another, or from one and a little of anything."""
     one, other = dice.choice(good), dice.choice(others)
     begin, end = sorted(dice.choices(range(len(one) + 1), k=2))
     first, last = sorted(dice.choices(range(len(other) + 1), k=2))
-    way = dice.randrange(4)
+    motif = dice.choice([dice.choice(PIECES), "".join(dice.choices(SIGNS, k=3))])
+    way = dice.randrange(7)
     if way == 0:
         return one[:begin] + other[first:last] + one[end:]
     if way == 1:
         return "".join(a + b for a, b in zip(one, other, strict=False))
     if way == 2:
-        return one[:256] + other[-256:]
+        return one[:256] + other[256:-256] + one[-256:]
+    if way == 3:
+        return one[:begin] + motif * ((end - begin) // len(motif)) + one[end:]
+    if way == 4:
+        return one.replace(dice.choice(SIGNS), motif)
+    if way == 5:
+        return one[:begin] + motif + one[begin:]
     return " ".join(one[at : at + dice.randrange(1, 40)] for at in range(0, len(one), 40))
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("length", [180, 384, N])
 @pytest.mark.parametrize("measure", MEASURES)
-def test_what_a_search_finds(measure: Callable[[str], int]) -> None:
-    """Texts bred for their cost stay below twice what any other may cost."""
-    dice = Random(5)
+def test_what_a_search_finds(measure: Callable[[str], int], length: int) -> None:
+    """Texts bred for their cost cost no more either, at lengths up to which more is tried and beyond."""
+    dice = Random(length)
     usual = median(map(measure, USUAL))
-    known = [text[:N] for text in (*DEAR.values(), BRED)]
+    known = [text[:length] for text in DEAR.values()]
     dearest = sorted(((measure(text) / usual, text) for text in known), reverse=True)[:20]
-    for _ in range(400):
-        text = bred(dice, [text for _, text in dearest[:10]], known)[:N]
+    for _ in range(300):
+        text = bred(dice, [text for _, text in dearest[:10]], known)[:length]
         dearest = sorted([*dearest, (measure(text) / usual, text)], reverse=True)[:20]
     # Chosen for their times, these are the ones that were measured too high: measured again.
     worst = max((times_usual(measure, text), text) for _, text in dearest[:5])
-    log.info("%s: %.1f for %r", measure.__name__, *worst)
+    log.info("%s, %d code points: %.1f for %r", measure.__name__, length, *worst)
 
-    assert worst[0] <= SEARCHED
+    assert worst[0] <= LIMIT

@@ -2,8 +2,8 @@
 
 Most texts are *quiet*: a few passes in C show that they have nothing a rule about texts looks for (`facts.QUIET` says
 what that leaves open). They are known to be so, and what else a rule may ask of them is worked out when it does. Only
-the others are judged in full. No text costs more than about a hundred usual ones: every step is linear, over at most
-512 folded or 2,000 raw code points.
+the others are judged in full. No text costs more than a hundred usual ones: every step is linear, over at most 512
+folded or 2,000 raw code points, and looks at so many places only.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Analyser:
     ) -> Facts:
         """One pass over a text; what most texts have not is asked once, cheaply, and not looked at again."""
         length = len(text)
-        part = text if length <= fold.MAX_ASCII else fold.sample(text, fold.MAX_ASCII)
+        part = text if length <= fold.MAX_FOLDED else fold.sample(text)
         data = part.encode()
         body = data.translate(_ASCII_FOLD, b"'`").decode()
         padded = f" {body} "
@@ -170,7 +170,7 @@ class Analyser:
             facts.spaced = True
         if b"@" in signs:
             facts.mentions = len(_mention.findall(part))
-        if length > fold.MAX_ASCII or (signs and not _LINK_SIGNS.isdisjoint(signs)) or "dot" in body:
+        if length > fold.MAX_FOLDED or (signs and not _LINK_SIGNS.isdisjoint(signs)) or "dot" in body:
             facts.may_link()
             suspect = suspect or facts.links > 0
         return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
@@ -227,7 +227,10 @@ class Analyser:
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
         found = odd.find(part)
         seen = odd.look(found, part) if found else odd.NOTHING
-        low = fold.plain(part, seen.kinds)
+        dressed = seen.art or seen.invisible or seen.combining or seen.fancy
+        most = fold.MAX_DRESSED if dressed else fold.MAX_FOLDED
+        part = fold.sample(text, most) if dressed else part
+        low = fold.plain(part, seen.kinds)[: most + 1]
         joined = low.replace(" ", "")
         mixed = 0
         body = low

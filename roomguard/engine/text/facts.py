@@ -66,7 +66,7 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     length: int = 0
     """Code points of the text as sent, a `:name:` picture as one."""
     letters: int = LATER
-    """Letters of any script in the judged part (the first and last 256 code points of a longer text)."""
+    """Letters of any script in the judged part (the first and last 256 code points of a longer text, or fewer)."""
     _loud: bool = True
     # Whether anything but what QUIET says may be true of the text; generated code asks it before it asks more.
     _trace: str = ""
@@ -246,10 +246,11 @@ class Facts(msgspec.Struct, eq=False, gc=False):
     def _find_links(self) -> None:
         text, part = self._text, self._part
         low = part.lower() if part.isascii() else self._low
-        whole = low if len(text) <= fold.MAX_FOLDED else text.lower()[: fold.MAX_LENGTH]  # some letters grow
+        whole = low if part == text else text.lower()[: fold.MAX_LENGTH]  # some letters grow
         links = NONE
         if self._finder is not None and may_link(whole):
-            links = self._finder.find(fold.latin(low) if self.mixed_words else whole)
+            seen = whole if len(text) <= fold.MAX_FOLDED else low
+            links = self._finder.find(fold.latin(seen) if self.mixed_words else whole)
             if not links.count and self.emoji and len(text) <= DISGUISED:
                 links = self._finder.find(shape.without_emoji(part).lower())
         self.links, self.domains, self.hidden_links = links.count, links.domains, links.hidden

@@ -38,11 +38,12 @@ from roomguard.engine.text.confusables import (
 MAX_LENGTH = 2000
 """Code points of a text that are looked at; what lies behind is not judged."""
 
-MAX_FOLDED = 384
+MAX_FOLDED = 512
 """Code points that are folded: of longer texts the first and the last half of this."""
 
-MAX_ASCII = 512
-"""The same for an ASCII text, which costs a third to fold."""
+MAX_DRESSED = 320
+"""The same for a text with drawings, zalgo, fancy letters or characters that show nothing: each costs work of its own,
+and nobody writes so much of them to be read."""
 
 _NONSTARTERS = f"{MARKS}{SPOKEN_MARKS}{SELDOM_MARKS}\u3099\u309a\u302a-\u302f"
 _MAX_NONSTARTERS = 30

@@ -27,10 +27,12 @@ _INVITE_STARTS = tuple(f"{invite}{end}" for invite in INVITES for end in "/?")
 MAX_LINKS = 16
 """Links looked at in one text; there is no more to learn from the seventeenth."""
 
-MAX_LOOKS = 32
+MAX_LOOKS = 16
 """Places looked at in one text for one kind of link. Of more, the first and the last half are: a text in which so many
 could be the ending of a link is a wall of them, or of nothing."""
 
+_LONG = 512
+"""Code points of a text beyond which no hidden links are looked for beside open ones."""
 _MAX_SPACED = 400
 """Longest text searched for links whose letters stand apart."""
 
@@ -53,7 +55,7 @@ _bare = re.compile(
 )
 
 _PATH = 81
-_MAX_PATHS = 8
+_MAX_PATHS = 3
 """Names behind a slash of which it is asked whether they are part of the path of another; further ones are none."""
 
 _HIDDEN_ENDINGS = (
@@ -148,7 +150,7 @@ class LinkFinder:
             count = self._find_schemes(text, found)
         if "." in text:
             count += self._find_bare(text, found, MAX_LINKS - count)
-        if count < MAX_LINKS:
+        if count < MAX_LINKS and (not count or len(text) <= _LONG):
             self._find_gapped(text, hidden, found)
             # Letters apart are half of them spaces.
             if len(hidden) < MAX_LINKS and len(text) <= _MAX_SPACED and 10 * text.count(" ") >= 3 * len(text):
