@@ -67,6 +67,12 @@ THOROUGH = _Thorough(WordSettings(block=("bad word",)))
     st.one_of(
         texts(),
         st.text(st.sampled_from("aabbAAÀàéßſµжαΩ가ㄱㅏ今い'`’ \u00a0"), max_size=40),
+        st.text(st.sampled_from("hé今  🔥❤\ufe0f👍🏽👉\u200d"), max_size=20),
+        st.builds(
+            str.__add__,
+            st.text(st.sampled_from("hé今 "), max_size=9),
+            st.text(st.sampled_from(" 🔥❤\ufe0f"), max_size=9),
+        ),
         st.text(st.sampled_from("аАбі "), max_size=40),
         st.text(st.sampled_from("àé今 "), max_size=40),
     ),
