@@ -133,7 +133,7 @@ class Analyser:
         letters = len(body) - count + 1
         if (
             not phrases
-            and length <= _LONG
+            and (length <= _LONG or (length <= fold.MAX_FOLDED and "   " not in text))  # else spaces may be the run
             and (not signs or (len(signs) <= _FEW_SIGNS and _SURE_SIGNS.issuperset(signs)))
             and self._says_nothing(body, letters, count, length, emotes)
         ):
@@ -239,7 +239,7 @@ class Analyser:
     ) -> Facts:
         """`_judge_ascii` for other texts: first their letters have to be made plain."""
         length = len(text)
-        if length <= _LONG and (usual := fold.as_usual(text)) is not None:
+        if length < fold.MAX_USUAL and (usual := fold.as_usual(text)) is not None:
             facts = self._judge_usual(text, length, emotes, *usual.groups())
             if facts is not None:
                 return facts

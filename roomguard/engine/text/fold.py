@@ -95,6 +95,8 @@ def ascii_words(data: bytes) -> list[str]:
     return data.translate(ASCII_FOLD, b"'`").decode().split()
 
 
+MAX_USUAL = MAX_FOLDED // 2
+"""Code points below which what is usual cannot grow beyond what is folded: none of it becomes more than two."""
 as_usual = re.compile(f"([{USUAL} ]++|[{USUAL_CYRILLIC} ]++)([{USUAL_PICTURES} ]*+)").fullmatch
 """Matches a text of letters with nothing odd about them, and the emoji behind them: most texts outside ASCII."""
 

@@ -40,6 +40,7 @@ def test_usual_letters() -> None:
     usual = [char for char in EVERY if char != " " and fold.as_usual(char)]
 
     assert [] == [char for char in usual if odd.find(char) or re.match(f"[{fold._NONSTARTERS}]", char)]
+    assert {1, 2} == {len(fold.usual(char)) for char in usual}
     assert [] == [char for char in usual if not fold.usual(char).isalpha() or fold.usual(char) != fold.plain(char)]
     assert [] == [char for char in usual if fold.folded_words(f"{fold.usual(char)} a")[1]]
     beside_latin = [char for char in usual if fold.as_usual(f"{char}a")]

@@ -74,6 +74,11 @@ THOROUGH = _Thorough(WordSettings(block=("bad word",)))
             st.text(st.sampled_from(" 🔥❤\ufe0f"), max_size=9),
         ),
         st.text(st.sampled_from("аАбі "), max_size=40),
+        st.lists(
+            st.sampled_from(["one", "Two", "drei", "ß" * 2, " ", "été", "it's", "сто", "今天"]),
+            min_size=20,
+            max_size=140,
+        ).map(" ".join),
         st.text(st.sampled_from("àé今 "), max_size=40),
     ),
     st.lists(st.sampled_from(["Kappa"]), max_size=1),
