@@ -2,7 +2,7 @@
 
 A stranger should be able to read it from top to bottom (`Strategy.source` holds it). First the windows are brought up
 to date, the current event included; then the rules are asked. In both parts what no quiet text can pass stands behind
-the question whether the text is loud (`engine.gates`); four of five texts are quiet. The rest is nested by what
+the question whether the text is loud (`engine.gates`); nearly nine of ten texts are quiet. The rest is nested by what
 conditions share and asked in the order of what they tell for their cost: first what an ordinary event fails, then what
 is cheap, then what has to be read out of windows (some 0.2 us each), then facts that have to be worked out (one to
 two), last what compares texts. Each at most once, into a local variable named after the feature.

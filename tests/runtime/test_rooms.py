@@ -178,6 +178,27 @@ class TestTime:
             assert [] == house.types()
             assert EPOCH + 5 == house.rooms.get("r1").time  # type: ignore[union-attr]
 
+    async def test_events_before_a_deadline_leave_it_where_it_is(self, autojump_clock: MockClock) -> None:
+        """What comes before it is decided as ever; what comes at it or later finds it run, by whichever way it came."""
+        async with a_house() as house:
+            await house.send(chat("later 5"), chat(ts=EPOCH + 4.9))
+            assert [] == house.bus.actions
+
+            await house.send(chat(ts=EPOCH + 5), chat(ts=EPOCH + 6))
+
+            assert [f"timed-{EPOCH + 5}"] == [one.id for one in house.bus.actions]
+            assert [EPOCH, EPOCH + 4.9, EPOCH + 5, EPOCH + 5, EPOCH + 6] == [record.ts for record in house.record]
+
+    async def test_an_edge_that_lags_less_brings_a_deadline_forward(self, autojump_clock: MockClock) -> None:
+        """The timer goes by the latest event: what it said of room time moves the deadline by the shell's clock."""
+        async with a_house() as house:
+            await house.send(chat("later 5", ts=clock() - 2))
+            await trio.sleep(1)
+            await house.send(chat(ts=clock()))
+            await trio.sleep(2.1)
+
+            assert [f"timed-{EPOCH + 3}"] == [one.id for one in house.bus.actions]
+
     async def test_ten_thousand_deadlines_are_all_served(self, autojump_clock: MockClock) -> None:
         """One timer serves every room, however many are due at once."""
         async with a_house() as house:

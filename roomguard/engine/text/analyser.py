@@ -137,17 +137,17 @@ class Analyser:
         letters = len(body) - count + 1
         if (
             not phrases
-            and length <= _LONG
+            and (length <= _LONG or (length <= fold.MAX_FOLDED and "   " not in text))  # else spaces may be the run
             and (not signs or (len(signs) <= _FEW_SIGNS and _SURE_SIGNS.issuperset(signs)))
             and self._says_nothing(body, letters, count, length, emotes)
         ):
             return Facts(text, part, "", body, emotes, self._finder, length, letters, False, body)
-        leet = suspect = False
+        leet = suspect = contact = False
         # A short text of letters has no run that the search for phrases does not see.
         runs = len(part) > _LONG or (bool(phrases) and self._words.has_run_in(phrases))
         if signs and not _SURE_SIGNS.issuperset(signs):
             leet = not _LEET_SIGNS.isdisjoint(signs) or (b"!" in signs and _bang_in_word.search(part) is not None)
-            suspect = _may_be_contact(signs)
+            contact = _may_be_contact(signs)
         if len(signs) > _FEW_SIGNS and len(signs.translate(None, _DIGITS)) > _FEW_SIGNS:
             runs = True
         longest = shape.longest_run(part) if runs else 1
@@ -173,7 +173,35 @@ class Analyser:
         if length > fold.MAX_FOLDED or (signs and not _LINK_SIGNS.isdisjoint(signs)) or "dot" in body:
             facts.may_link()
             suspect = suspect or facts.links > 0
+        suspect = suspect or (contact and length <= fold.MAX_FOLDED and facts.contacts > 0)
         return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
+
+    def _judge_usual(self, text: str, length: int, emotes: Sequence[str], words: str, pictures: str) -> Facts | None:
+        """A text that is `fold.as_usual`, of these two parts; None where it has to be looked at more closely."""
+        low = body = fold.usual(words)
+        emoji = 0
+        if pictures:
+            emoji = len(pictures) - pictures.count(" ") - pictures.count("\ufe0f")
+            if emoji > QUIET_EMOJI or not POINTING.isdisjoint(pictures):
+                return None
+            low, body = fold.usual(text.replace("\ufe0f", "")), " ".join(body.split())
+        padded = f" {body} "
+        if not body or "  " in padded or self._find_triggers(padded):
+            return None
+        longest = 1
+        if (run := shape.has_other_run(text)) is not None:  # one of ASCII letters the search for phrases has seen
+            longest = shape.longest_run(pictures)
+            if run.start() < len(words) or longest > QUIET_RUN:
+                return None
+        count = padded.count(" ") - 1
+        letters = len(body) - count + 1
+        if not self._says_nothing(body, letters, count, length, emotes):
+            return None
+        trace = body if longest == 1 else ""
+        facts = Facts(text, text, low, body, emotes, self._finder, length, letters, False, trace)
+        if pictures:
+            facts.emoji, facts.longest_run = emoji, longest
+        return facts
 
     def _says_nothing(self, body: str, letters: int, count: int, length: int, emotes: Sequence[str]) -> bool:
         """Whether a text is surely quiet of which nothing but these words is left to look at: most texts are."""
@@ -215,15 +243,10 @@ class Analyser:
     ) -> Facts:
         """`_judge_ascii` for other texts: first their letters have to be made plain."""
         length = len(text)
-        if length <= _LONG and fold.is_usual(text):
-            body = fold.usual(text)
-            padded = f" {body} "
-            # Series of ASCII letters are among what the search for phrases sees.
-            if "  " not in padded and not self._find_triggers(padded) and shape.has_other_run(text) is None:
-                count = padded.count(" ") - 1
-                letters = len(body) - count + 1
-                if self._says_nothing(body, letters, count, length, emotes):
-                    return Facts(text, text, body, body, emotes, self._finder, length, letters, False, body)
+        if length < fold.MAX_USUAL and (usual := fold.as_usual(text)) is not None:
+            facts = self._judge_usual(text, length, emotes, *usual.groups())
+            if facts is not None:
+                return facts
         part = text if length <= fold.MAX_FOLDED else fold.sample(text)
         found = odd.find(part)
         seen = odd.look(found, part) if found else odd.NOTHING
@@ -255,7 +278,7 @@ class Analyser:
         facts = Facts(
             text, part, low, body, emotes, self._finder, length, letters if plain else LATER, True, trace
         )  # fmt: skip
-        apart = suspect = False
+        apart = suspect = contact = False
         if longest > 1:
             facts.longest_run = longest
         if emotes:
@@ -280,10 +303,11 @@ class Analyser:
         if not bare:
             if "@" in part:
                 facts.mentions = len(_mention.findall(part))
-            suspect = suspect or _may_be_contact_in(part, joined, plain=plain)
+            contact = _may_be_contact_in(part, joined, plain=plain)
         if length > fold.MAX_FOLDED or ("dot" in low if bare else may_link(low)):
             facts.may_link()
             suspect = suspect or facts.links > 0
+        suspect = suspect or (contact and length <= fold.MAX_FOLDED and facts.contacts > 0)
         return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
 
     def _score_as_it_stands(self, facts: Facts, padded: str) -> None:

@@ -104,6 +104,12 @@ USUAL = (
 USUAL_CYRILLIC = "\u0400-\u045f\u0490\u0491"
 """The same for Cyrillic, whose letters are usual among themselves."""
 
+USUAL_PICTURES = (
+    "\u231a-\u2328\u232b-\u23ff\u2600-\u2775\u2794-\u27bf\u2b05-\u2b07\u2b50\u2b55\U0001f300-\U0001f64f\U0001f680-\U0001f6ff"
+    "\U0001f900-\U0001faff\ufe0f"
+)
+"""Emoji that are nothing else and fold to themselves, and what asks for their colours."""
+
 ASTRAL = "\U00010000-\U0010ffff"
 """What lies outside the basic plane."""
 

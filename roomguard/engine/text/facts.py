@@ -289,14 +289,12 @@ def repeated_share(joined: str, count: int, distinct: set[str]) -> float:
 
 
 def repeats_little(body: str, letters: int, count: int, length: int) -> bool:
-    """Whether a text without runs surely repeats no more than a quiet one: `repeated` without a look for units."""
-    if letters > _PROSE_WORD * count:
-        return False
-    distinct = set(body.split(" "))
-    if len(distinct) == count or count < _FEW_WORDS:
+    """Whether a text that has no runs to speak of repeats no more than a quiet one: `repeated`, but for its number."""
+    words = body.split(" ")
+    distinct = set(words)
+    if len(distinct) == count and letters <= _PROSE_WORD * count:
         return True
-    share = shape.repeated_words(letters, distinct)
-    return share < _PROSE_SHARE and share * length < QUIET_REPEATED + 1
+    return repeated_share("".join(words), count, distinct) * length < QUIET_REPEATED + 1
 
 
 _GROUPS = {

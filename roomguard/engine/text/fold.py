@@ -24,6 +24,7 @@ from roomguard.engine.text.classes import (
     SPOKEN_MARKS,
     USUAL,
     USUAL_CYRILLIC,
+    USUAL_PICTURES,
     without_astral,
 )
 from roomguard.engine.text.confusables import (
@@ -105,12 +106,14 @@ def ascii_words(data: bytes) -> list[str]:
     return data.translate(ASCII_FOLD, b"'`").decode().split()
 
 
-is_usual = re.compile(f"[{USUAL} ]++|[{USUAL_CYRILLIC} ]++").fullmatch
-"""Truthy for a text of letters with nothing odd about them, and spaces: half of the texts outside ASCII."""
+MAX_USUAL = MAX_FOLDED // 2
+"""Code points below which what is usual cannot grow beyond what is folded: none of it becomes more than two."""
+as_usual = re.compile(f"([{USUAL} ]++|[{USUAL_CYRILLIC} ]++)([{USUAL_PICTURES} ]*+)").fullmatch
+"""Matches a text of letters with nothing odd about them, and the emoji behind them: most texts outside ASCII."""
 
 
 def usual(text: str) -> str:
-    """`plain`, and `folded_words` joined, for a text that `is_usual` and has at most one space between words."""
+    """`plain` for what is `as_usual`."""
     return normalize("NFKC", text).casefold()
 
 

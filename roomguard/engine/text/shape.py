@@ -32,8 +32,8 @@ _MIN_WALL = 9
 
 has_run = _triple.search
 """Truthy where one character stands three times in a row."""
-has_other_run = re.compile(r"([^A-Za-z ])\1\1").search
-"""The same for all but spaces and the letters of ASCII: one search for all of them takes several times as long."""
+has_other_run = re.compile(r"([^A-Za-z])\1\1").search
+"""The same for all but the letters of ASCII: a search for all characters takes several times as long."""
 
 
 def longest_run(text: str) -> int:

@@ -37,14 +37,23 @@ def test_what_grows() -> None:
 
 def test_usual_letters() -> None:
     """Nothing is odd about them, nothing can be mixed, and they fold to letters."""
-    usual = [char for char in EVERY if char != " " and fold.is_usual(char)]
+    usual = [char for char in EVERY if char != " " and fold.as_usual(char)]
 
     assert [] == [char for char in usual if odd.find(char) or re.match(f"[{fold._NONSTARTERS}]", char)]
+    assert {1, 2} == {len(fold.usual(char)) for char in usual}
     assert [] == [char for char in usual if not fold.usual(char).isalpha() or fold.usual(char) != fold.plain(char)]
     assert [] == [char for char in usual if fold.folded_words(f"{fold.usual(char)} a")[1]]
-    beside_latin = [char for char in usual if fold.is_usual(f"{char}a")]
+    beside_latin = [char for char in usual if fold.as_usual(f"{char}a")]
     assert [] == [char for char in beside_latin if fold.may_be_mixed(f"{fold.usual(char)}a")]
     assert [] == [char for char in usual if char not in beside_latin and fold.may_be_mixed(fold.usual(char))]
+
+
+def test_usual_pictures() -> None:
+    """They are emoji and nothing else, no part of a word, and fold to themselves."""
+    usual = [char for char in EVERY if char not in " \ufe0f" and fold.as_usual(f"a{char}") and not fold.as_usual(char)]
+
+    assert [] == [char for char in usual if odd.look([char], char) != odd.Odd(odd.PICTURE, 1, 0, 0, 0, 0, (char,))]
+    assert [] == [char for char in usual if char.isalnum() or fold.usual(char) != char]
 
 
 def test_a_class_without_what_lies_outside_the_basic_plane() -> None:

@@ -67,7 +67,18 @@ THOROUGH = _Thorough(WordSettings(block=("bad word",)))
     st.one_of(
         texts(),
         st.text(st.sampled_from("aabbAAÀàéßſµжαΩ가ㄱㅏ今い'`’ \u00a0"), max_size=40),
+        st.text(st.sampled_from("hé今  🔥❤\ufe0f👍🏽👉\u200d"), max_size=20),
+        st.builds(
+            str.__add__,
+            st.text(st.sampled_from("hé今 "), max_size=9),
+            st.text(st.sampled_from(" 🔥❤\ufe0f"), max_size=9),
+        ),
         st.text(st.sampled_from("аАбі "), max_size=40),
+        st.lists(
+            st.sampled_from(["one", "Two", "drei", "ß" * 2, " ", "été", "it's", "сто", "今天"]),
+            min_size=20,
+            max_size=140,
+        ).map(" ".join),
         st.text(st.sampled_from("àé今 "), max_size=40),
     ),
     st.lists(st.sampled_from(["Kappa"]), max_size=1),
