@@ -36,7 +36,7 @@ from roomguard.engine.sketch import MOST
 from roomguard.engine.text.facts import Facts
 from roomguard.engine.traces import MOST_SAID
 from roomguard.engine.users import CHATS
-from roomguard.engine.windows import SIZE
+from roomguard.engine.windows import PRUNED_EVERY, SIZE
 
 JUDGED_KINDS = ("chat", "gift", "like", "join", "leave", "follow", "unfollow", "share", "report")
 """Event kinds that rules may listen to."""
@@ -256,7 +256,10 @@ def _one_more(stream: Stream) -> tuple[str, ...]:
     pushed = f"{slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name})"
     if not stream.often:
         return (pushed,)
-    return f"if len({slot}) < BARE_{stream.name}: {slot} += pack(now)", f"else: {pushed}"
+    return (
+        f"if len({slot}) < BARE_{stream.name}: {slot} += pack(now)",
+        f"else: {pushed}",
+    )
 
 
 def _operands(guards: Iterable[str]) -> tuple[Operand, ...]:
@@ -469,7 +472,7 @@ class Catalogue:
         self._add(name, settings, stream, symbol)
 
     def _room_update(self, stream: Stream, settings: FeatureSettings, scope: Scope) -> Block:
-        target = f"{stream.window}.hit"
+        target, prune = f"{stream.window}.hit", f"slots.{stream.name}.prune(now)"
         guards: tuple[str, ...] = ()
         if stream.shape == "members":
             value = f", (ev.user, {self._cause_source()})"
@@ -480,10 +483,10 @@ class Catalogue:
             value = f", {compile_condition(settings.of, scope).true}"
         else:
             value = ""
-        # Every message comes by plain counts: what their method does stands here, and saves a call.
-        if stream.shape == "count" and not stream.keyed:
-            prune = f"if not len(times) % {windows.PRUNED_EVERY}: slots.{stream.name}.value(now)"
-            return Block((), (f"times = {stream.window}.times", "times.append(now)", prune))
+        if stream.shape in ("count", "rate") and not stream.keyed:
+            # What `Count.hit` does, without the call: every message is counted by one or two of them.
+            lines = f"(times := {stream.window}.times).append(now)", f"if not len(times) % {PRUNED_EVERY}: {prune}"
+            return Block(_operands(guards), lines)
         if not stream.keyed:
             return Block(_operands(guards), (f"{target}(now{value})",))
         if stream.traced:

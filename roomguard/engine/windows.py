@@ -149,13 +149,13 @@ PRUNED_EVERY = 32
 
 
 class Count(Window):
-    """How many events in the window."""
+    """How many events in the window. Times from `head` on count, and of these the latest `cap`.
 
-    times: deque[float] = field(default_factory=deque)
+    Most rooms have few: an array of doubles takes a tenth of what a deque takes for its first time.
+    """
 
-    def __post_init__(self) -> None:
-        """Keep no more than the cap."""
-        self.times = deque(maxlen=self.cap)
+    times: array[float] = field(default_factory=lambda: array("d"))
+    head: int = 0
 
     def hit(self, now: float, _value: Any = None) -> None:
         """Count one event at `now`. Generated source does the same."""
@@ -163,27 +163,40 @@ class Count(Window):
         times.append(now)
         # What has run out is let go now and then: its head is far away in memory, and nobody asks at every event.
         if not len(times) % PRUNED_EVERY:
-            self.value(now)
+            self.prune(now)
+
+    def prune(self, now: float) -> None:
+        """Let go of what has run out, or is more than the cap."""
+        self.value(now)
+        gone = max(self.head, len(self.times) - self.cap)
+        # Not at each look: what stays has to be moved.
+        if gone >= min(PRUNED_EVERY, len(self.times) // 2):
+            del self.times[:gone]
+            self.head = 0
 
     def value(self, now: float) -> float | None:
         """The count at `now`."""
-        times = self.times
-        cutoff = now - self.window
-        while times and times[0] <= cutoff:
-            times.popleft()
-        return len(times)
+        times, head = self.times, self.head
+        size, cutoff = len(times), now - self.window
+        if head < size and times[head] <= cutoff:
+            head += 1
+            while head < size and times[head] <= cutoff:
+                head += 1
+            self.head = head
+        count = size - head
+        return min(self.cap, count)
 
     def last(self) -> float:
-        """The time of the latest event, or minus infinity."""
-        return self.times[-1] if self.times else float("-inf")
+        """The time of the latest event that counts, or minus infinity."""
+        return self.times[-1] if self.head < len(self.times) else float("-inf")
 
     def dump(self) -> Any:
         """Plain data for a snapshot."""
-        return list(self.times)
+        return self.times[max(self.head, len(self.times) - self.cap) :].tolist()
 
     def load(self, data: Any) -> None:
         """What `dump` gave."""
-        self.times.extend(data)
+        self.times.extend(array("d", data[-self.cap :]))
 
 
 class Sum(Window):
