@@ -174,9 +174,10 @@ class Traced(Keyed):
         for older in self.chunks.values():
             text = older.text
             if older.number + CHUNK > begin and first in text and second in text:
-                self._count(older, _places(text, first, others, begin - older.number), key)
+                self._count(older, _places(text, first, others, CHUNK + older.number - begin), key)
         if first in chunk.text:
-            self._count(chunk, _places(chunk.text, first, others, begin - chunk.number), key)
+            fresh = chunk.number + len(chunk.times) - begin
+            self._count(chunk, _places(chunk.text, first, others, fresh), key)
 
     def _count(self, chunk: _Chunk, places: list[int], key: str) -> None:
         """Count those at some places of a chunk that have the near skeleton."""
@@ -234,21 +235,27 @@ def _number(line: str) -> float:
     return int(line) if line.lstrip("-").isdigit() else float(line)
 
 
-def _places(text: bytes | bytearray, word: bytes, others: Sequence[bytes], begin: int) -> list[int]:
-    """The lines of a text, from line `begin` on, in which a word stands and the `others` as well.
+def _places(text: bytes | bytearray, word: bytes, others: Sequence[bytes], fresh: int) -> list[int]:
+    """The lines of a text, of its last `fresh` ones, in which a word stands and the `others` as well.
 
     They are found without a look at each line: of those with the longest word hardly any has all of the others too.
+    In a wave everybody asks the same, and only the last line is new.
     """
+    line, seen = text.count(_LINE) - fresh, 0
+    if line > 0:
+        seen = len(text) - 1
+        for _ in range(fresh):
+            seen = text.rfind(_LINE, 0, seen)
+        seen += 1
     places: list[int] = []
-    at = text.find(word)
-    line = seen = 0
+    line = max(0, line)
+    at = text.find(word, seen)
     while at >= 0:
         line += text.count(_LINE, seen, at)
         seen = text.find(_LINE, at)
-        if line >= begin:
-            trace = text[text.rfind(_LINE, 0, at) + 1 : seen]
-            if all(other in trace for other in others):
-                places.append(line)
+        trace = text[text.rfind(_LINE, 0, at) + 1 : seen]
+        if all(other in trace for other in others):
+            places.append(line)
         at = text.find(word, seen)
     return places
 
