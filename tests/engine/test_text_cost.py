@@ -1,9 +1,9 @@
 """What a text may cost the whole engine: no more than a hundred usual ones, by the rules that are shipped.
 
 That holds for texts known to be dear, for mixtures of them, and for what a short search breeds that is told the cost of
-everything it tries; one of minutes goes beyond, see docs/performance.md. Times are CPU times of this process, each the least of several, and only ever compared with those
-of usual texts of the same run: a busy machine adds to a time and takes nothing away. `--log-cli-level=INFO` shows the
-dearest texts.
+everything it tries; one of minutes goes beyond, see docs/performance.md. Times are CPU times of this process, each the
+least of several, and only ever compared with those of usual texts of the same run: a busy machine adds to a time and
+takes nothing away. `--log-cli-level=INFO` shows the dearest texts.
 """
 
 from __future__ import annotations
