@@ -153,7 +153,7 @@ def lag(port: int) -> dict[float, float]:
         except (OSError, http.client.HTTPException) as error:
             if time.monotonic() > deadline:
                 raise TargetFailed(f"no metrics on port {port}: {error}") from error
-            time.sleep(0.05)  # its admin port opens a little later, and says nothing when it does
+            time.sleep(0.05)  # between two tries: its admin port opens a little later, unannounced
 
 
 def _page(port: int) -> str:

@@ -86,7 +86,7 @@ def _open(port: int, name: str, rooms: int) -> Connection:
 
 
 def _resident(pid: int) -> int:
-    time.sleep(SETTLE)  # nothing tells from outside when the last work is done
+    time.sleep(SETTLE)  # nothing tells from outside when the last work is done, and memory is read at rest
     found = usage(pid)
     if found is None:
         raise TargetFailed("the guard is gone")

@@ -57,10 +57,10 @@ def measure(target: Target, work: Workload, run: int, config: Path | None) -> Sa
         connections = [Connection(server.port, path) for path in paths]
         try:
             drive(connections, work.warm)
-            time.sleep(SETTLE)  # see SETTLE
+            time.sleep(SETTLE)  # commits and actions that the last ack left behind are part of the cost
             cpu, valkey = server.cpu(), server.valkey_cpu()
             seconds = drive(connections, work.measured)
-            time.sleep(SETTLE)  # see SETTLE
+            time.sleep(SETTLE)  # commits and actions that the last ack left behind are part of the cost
             cpu, valkey = server.cpu() - cpu, server.valkey_cpu() - valkey
         finally:
             for connection in connections:

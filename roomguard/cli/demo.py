@@ -173,7 +173,7 @@ def _frames(actions: ClientConnection, timeout: float) -> Iterator[dict[str, Any
     except TimeoutError:
         return
     except ConnectionClosed:
-        time.sleep(max(0.0, deadline - time.monotonic()))  # the load still runs: its summary comes at the deadline
+        time.sleep(max(0.0, deadline - time.monotonic()))  # the load runs on, and its summary comes at the deadline
 
 
 def _watch(console: Console, seen: Seen, actions: ClientConnection, guard: Child, generator: Child) -> None:

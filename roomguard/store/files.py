@@ -43,7 +43,7 @@ class DirectoryLock:
             except BlockingIOError:
                 if time.monotonic() >= until:
                     return False
-                time.sleep(_LOCK_POLL_S)  # the kernel can only wait for ever
+                time.sleep(_LOCK_POLL_S)  # flock waits for ever or not at all, so it is asked again
             else:
                 return True
 

@@ -41,19 +41,19 @@ PATIENCE_S = 2.0
 """How long the folder's lock is waited for: the writer of a guard that was killed may be in its last commit."""
 
 
-def serve(guard: socket.socket, stream: BufferedIOBase) -> None:
+def serve(guard: socket.socket, stream: BufferedIOBase) -> Journal | None:
     """Open the journal the first request asks for, then do what is asked until told to close or nobody asks.
 
-    `stream` is the file of the socket.
+    `stream` is the file of the socket. Returns the journal, if there is one: to let go of it would fold its log.
     """
     request = _receive(stream)
     if not isinstance(request, Open):
-        return
+        return None
     try:
         journal = _opened(request)
     except JournalError as error:
         _send(stream, Refused.of(error))
-        return
+        return None
     reply: Reply = Done(None, journal.first_offset, journal.last_offset)
     while True:
         _send(stream, reply)
@@ -61,11 +61,11 @@ def serve(guard: socket.socket, stream: BufferedIOBase) -> None:
             journal.rest()
         request = _receive(stream)
         if request is None:
-            return
+            return journal
         reply = _answered(journal, request)
         if isinstance(request, Close):
             _send(stream, reply)
-            return
+            return journal
 
 
 def _opened(request: Open) -> Journal:
@@ -134,9 +134,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as guard, guard.makefile("rwb") as stream:
-        serve(guard, stream)
+        kept = serve(guard, stream)  # noqa: F841 -- held to the end, see there
     sys.stderr.flush()
-    # Closing a journal folds its log, which takes long; one that was not asked to be closed is left as it is.
+    # Folding a log takes long, and the next guard waits for the folder: a journal nobody closed is left as it is.
     os._exit(0)
 
 

@@ -162,7 +162,7 @@ def wait_for(holds: Callable[[], bool], seconds: float = WAIT_S) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"never held: {holds}"
-        time.sleep(0.02)  # between two questions to a real process
+        time.sleep(0.02)  # a process on the real clock tells nothing by itself, so it is asked again
 
 
 def roomguard(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -112,7 +112,7 @@ def test_re_muting_does_not_grow() -> None:
     scene = Scene(PROGRAM)
     for at in range(2_000):
         scene.moderation("bot", "mute", "ann", at, duration_s=86_400)
-    assert 1 == len(scene.guard.penalties._by_end or ())
+    assert len(scene.guard.penalties._by_end or ()) == 1
 
 
 def test_long_texts_are_cut() -> None:

@@ -31,7 +31,7 @@ def test_fifty_accounts_one_message() -> None:
     for kind in ("mute", "delete"):
         users = [action.user for action in room.actions if action.kind == kind]
         assert sorted(f"u{number}" for number in range(50)) == sorted(str(user) for user in users)
-    assert 1 == len({action.cluster for action in room.actions})
+    assert len({action.cluster for action in room.actions}) == 1
     assert room.actions[0].cluster is not None
     deleted = [event for action in room.actions for event in action.events or ()]
     assert sorted(f"e{number}" for number in range(1, 51)) == sorted(deleted)
@@ -52,7 +52,7 @@ def test_every_key_of_a_cluster(key: Any) -> None:
         room.chat(f"u{number}", SPAM, at=number, who=same)
     expected = {"u0", "u1", "u2", "u3"} | ({"other"} if key == "room" else set())
     assert expected == {action.user for action in room.actions}
-    assert 1 == len({action.cluster for action in room.actions})
+    assert len({action.cluster for action in room.actions}) == 1
 
 
 def test_it_hides_what_was_sent_into_it() -> None:

@@ -122,7 +122,7 @@ def test_no_strike_without_a_deed() -> None:
     for second in range(10):
         room.like("ann", at=second)
     assert ["mute"] == room.kinds()
-    assert 1 == room.guard.strikes_of("ann")
+    assert room.guard.strikes_of("ann") == 1
     assert {"enforce": 1, "in_force": 10} == room.hits("r")
 
 

@@ -374,14 +374,14 @@ def test_a_comparison_beyond_a_cap_is_refused(settings_: dict[str, Any], reach: 
     for when in (f"f > {reach}", f"{reach + 1} <= f", "f >= most"):
         with pytest.raises(RuleErrors, match=r"rules0.when: f is counted up to [\d.]+ only") as caught:
             program(rule("r", when), features=features, thresholds={"most": 100_000})
-        assert 1 == len(caught.value.problems)
+        assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize("key", ["user", "room", "text"])
 def test_window_edge(key: Any) -> None:
     """A window is half-open: what happened exactly its length ago is out, a moment later it is in."""
     scene = watching("f", features={"f": feature("count", 60.0, key=key)})
-    assert 1 == seen(scene, chat("ann", at=0))["f"]
+    assert seen(scene, chat("ann", at=0))["f"] == 1
     assert 2 == seen(scene, chat("ann", at=59.5))["f"]
     assert 2 == seen(scene, chat("ann", at=60))["f"]
     assert 3 == seen(scene, chat("ann", at=60.5))["f"]
