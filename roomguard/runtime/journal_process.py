@@ -79,11 +79,14 @@ class JournalProcess:
             journal = cls(process, ours)
             try:
                 journal._result(await journal._alone(Open(attrs.asdict(settings))))
+                # Whoever is cancelled from outside still waits for what it asked, and nobody else takes in the answer.
+                serving = trio.CancelScope(shield=True)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(journal._read)
-                    nursery.start_soon(journal._write)
-                    yield journal
-                    nursery.cancel_scope.cancel()
+                    nursery.start_soon(journal._serve, serving)
+                    try:
+                        yield journal
+                    finally:
+                        serving.cancel()
                 await journal._close()
             finally:
                 ours.close()  # which ends a process that was not told to close
@@ -202,6 +205,12 @@ class JournalProcess:
         asked, self._asked = self._asked, deque()
         for answered in asked:
             answered(Refused.of(self._gone))
+
+    async def _serve(self, serving: trio.CancelScope) -> None:
+        with serving:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read)
+                nursery.start_soon(self._write)
 
     async def _read(self) -> None:
         while self._gone is None:

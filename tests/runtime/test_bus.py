@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -506,6 +509,26 @@ async def test_cancelled_commit_is_finished(real: Archive) -> None:
 
     assert real.writer.last_offset in (0, 300)
     assert len((await real.read(0, 1_000)).actions) == real.writer.last_offset
+
+
+async def test_everything_cancelled_at_once(tmp_path: Path) -> None:
+    """A guard whose draining is cut short while a commit is under way ends when the commit does, with it on disk."""
+    settings = BusSettings(data_dir=str(tmp_path), reserve_bytes=0)
+    with trio.fail_after(20), trio.CancelScope() as whole:
+        async with JournalProcess.run(settings) as writer:
+            reader = JournalReader(tmp_path / FILE_NAME)
+            bus = ActionBus(Archive(writer, reader, settings), settings)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(bus.run)
+                os.kill(writer._process.pid, signal.SIGSTOP)
+                bus.publish([action(1)])
+                bus.turn_over()
+                whole.cancel()
+                threading.Timer(0.3, os.kill, (writer._process.pid, signal.SIGCONT)).start()
+    assert whole.cancelled_caught
+    assert bus.last_offset == 1
+    assert [record.offset for record in reader.page(0, 9).actions] == [1]
+    reader.close()
 
 
 async def test_an_ended_writer_latches(bench: Bench, bus: ActionBus) -> None:
