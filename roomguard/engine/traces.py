@@ -47,7 +47,7 @@ class _Chunk(msgspec.Struct, gc=False, eq=False):
     times: Any
     """Doubles: bytes of them, or an array."""
     values: bytes | bytearray
-    """What came with each, as `_Values` writes it, and a line break behind it."""
+    """What came with each, as `_written` writes it, a line break behind it."""
     last: float = 0.0
     """The time of the last of them; of what is being filled it is not kept."""
     counted: int = 0
