@@ -41,7 +41,9 @@ from roomguard.engine.windows import PRUNED_EVERY, SIZE
 JUDGED_KINDS = ("chat", "gift", "like", "join", "leave", "follow", "unfollow", "share", "report")
 """Event kinds that rules may listen to."""
 
-_WHO = "({0} if (who := ev.who) is not None else None)"
+WHO = "(who := ev.who)"
+"""What the edge knows of the user, looked up where it is first needed."""
+_WHO = f"({{0}} if {WHO} is not None else None)"
 
 
 @attrs.frozen
@@ -126,8 +128,8 @@ _KEYED: Mapping[str, tuple[str, str]] = {
     "text": ("(skeleton := f.skeleton)", "skeleton"),
     "near": ("(near := f.near_skeleton)", "near"),
     "domain": ("f.domains", "f.domains[0]"),
-    "device": ("(who := ev.who) is not None and (device := who.device) is not None", "device"),
-    "net": ("(who := ev.who) is not None and (net := who.net) is not None", "net"),
+    "device": (f"{WHO} is not None and (device := who.device) is not None", "device"),
+    "net": (f"{WHO} is not None and (net := who.net) is not None", "net"),
 }
 """Source of whether there is a key for windows kept for something else than a user or the room, and of the key."""
 _TRACE = "(trace := f._trace or f.leave_trace()) and (trace := f'{trace}\\n'.encode())"
@@ -498,7 +500,7 @@ class Catalogue:
         """Source of the event a cluster holds against its user: none of those who are exempt by their role."""
         if not self.exempt_roles:
             return "ev.id"
-        return f'ev.id if (who := ev.who) is None or who.role not in {self.exempt_roles!r} else ""'
+        return f'ev.id if {WHO} is None or who.role not in {self.exempt_roles!r} else ""'
 
     def _fill(self, stream: Stream, settings: FeatureSettings, update: typing.Callable[[Scope], Block]) -> None:
         """Write the update source for each event kind, inside the feature's condition."""

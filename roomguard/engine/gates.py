@@ -1,13 +1,16 @@
-"""What quiet texts rule out: most rules about a text look for something that most texts do not have.
+"""What ordinary messages rule out: most rules look for something that most messages do not have.
 
-`text.facts.QUIET` says what may be true of a quiet text. A condition that is false for every quiet text stands, in
-generated code, behind the one question whether the text is loud. That is proved from the source of the condition, for
-the thresholds at hand: where another strategy's thresholds spoil the proof, its code asks everything of every text.
+A *premise* says what may be true of them. `text.facts.QUIET` does so for a quiet text: a condition that is false for
+every one of them stands, in generated code, behind the one question whether the text is loud. What is false for a
+user's first message stands behind the question whether it is that; of a crowd's messages every second one may be. This
+is proved from the source of the condition, for the thresholds at hand: where another strategy's thresholds spoil the
+proof, its code asks everything of every message.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from itertools import product
 from types import CodeType
@@ -16,40 +19,52 @@ from typing import Any
 import attrs
 
 from roomguard.engine.rules.language import THRESHOLD
-from roomguard.engine.text.facts import QUIET
 
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult)
 _ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
 @attrs.frozen
-class Gate:
-    """A condition over quiet facts and thresholds alone. `thresholds` are the names of those."""
+class Premise:
+    """What is true of the messages that are kept from rules.
 
+    `values` maps sources of expressions to what they may be: one value, or the least and the most. `unless` names the
+    flag of generated code that is true where a gate under this premise is not shut.
+    """
+
+    values: Mapping[str, tuple[object, ...]]
+    unless: str
+
+
+@attrs.frozen
+class Gate:
+    """A condition over what a premise speaks of and thresholds alone. `thresholds` are the names of those."""
+
+    premise: Premise = attrs.field(repr=False)
     thresholds: frozenset[str]
     _part: _Part
 
     def is_shut(self, thresholds: Mapping[str, float]) -> bool:
-        """Whether the condition holds for no quiet text under these thresholds."""
+        """Whether the condition never holds under the premise and these thresholds."""
         return self._part.never({THRESHOLD + name: thresholds[name] for name in self.thresholds})
 
 
-def gate_of(source: str, facts_of: Mapping[str, str]) -> Gate | None:
-    """The gate in the source of a condition, None where it has none; `facts_of` maps its local variables to facts."""
-    part = _Reader(facts_of).read(ast.parse(source, mode="eval").body)
-    return None if part is None else Gate(part.thresholds, part)
+def gate_of(source: str, premise: Premise, locals_: Mapping[str, str]) -> Gate | None:
+    """The gate in the source of a condition, None where it has none; `locals_` maps local variables to their source."""
+    part = _Reader(premise.values, locals_).read(ast.parse(source, mode="eval").body)
+    return None if part is None else Gate(premise, part.thresholds, part)
 
 
-def are_shut(gates: Iterable[Gate], thresholds: Mapping[str, float]) -> bool:
-    """Whether no quiet text passes any of the gates."""
-    return all(gate.is_shut(thresholds) for gate in gates)
+def open_flags(gates: Iterable[Gate], thresholds: Mapping[str, float]) -> set[str]:
+    """The flags of the premises under which a gate is open with these thresholds."""
+    return {gate.premise.unless for gate in gates if not gate.is_shut(thresholds)}
 
 
 @attrs.frozen
 class _Test:
-    """A comparison or a flag: false for all quiet texts where it is false at every corner of what they may be.
+    """A comparison or a flag: never true where it is false at every corner of what the premise allows.
 
-    A comparison of sums and products of facts takes its extremes at the corners.
+    A comparison of sums and products takes its extremes at the corners.
     """
 
     code: CodeType
@@ -92,7 +107,8 @@ _Part = _Test | _All | _Any
 class _Reader:
     """Reads generated source; what it does not know may be true or false, and is None."""
 
-    facts_of: Mapping[str, str]
+    given: Mapping[str, tuple[object, ...]]
+    locals: Mapping[str, str]
 
     def read(self, node: ast.expr) -> _Part | None:
         if isinstance(node, ast.BoolOp):
@@ -103,48 +119,51 @@ class _Reader:
             return _Any(known) if len(known) == len(parts) else None
         if isinstance(node, ast.Compare):
             return self._comparison(node)
-        fact = self._fact(node)
-        return None if fact is None or not isinstance(QUIET[fact][0], bool) else self._test(node, {fact})
+        source = self.source_of(node)
+        return None if source is None or not isinstance(self.given[source][0], bool) else self._test(node, {source})
 
     def _comparison(self, node: ast.Compare) -> _Part | None:
-        facts: set[str] = set()
-        if len(node.ops) != 1 or not all(self._is_known(side, facts) for side in (node.left, *node.comparators)):
+        sources: set[str] = set()
+        if len(node.ops) != 1 or not all(self._is_known(side, sources) for side in (node.left, *node.comparators)):
             return None
-        certain = all(len(QUIET[fact]) == 1 for fact in facts)
-        if not facts or not (certain or isinstance(node.ops[0], _ORDER)):
+        certain = all(len(self.given[source]) == 1 for source in sources)
+        if not sources or not (certain or isinstance(node.ops[0], _ORDER)):
             return None  # between two corners an equality may hold that holds at neither
-        return self._test(node, facts)
+        return self._test(node, sources)
 
-    def _is_known(self, node: ast.expr, facts: set[str]) -> bool:
-        """Whether a side of a comparison is made of quiet facts, thresholds and numbers; adds the facts."""
+    def _is_known(self, node: ast.expr, sources: set[str]) -> bool:
+        """Whether a side of a comparison is made of what is given, thresholds and numbers; adds the former."""
         if isinstance(node, ast.Constant):
             return True
+        source = self.source_of(node)
+        if source is not None:
+            sources.add(source)
+            return True
         if isinstance(node, ast.BinOp):
-            known = self._is_known(node.left, facts) and self._is_known(node.right, facts)
+            if isinstance(node.op, ast.Div):
+                return isinstance(node.right, ast.Constant) and self._is_known(node.left, sources)
+            known = self._is_known(node.left, sources) and self._is_known(node.right, sources)
             return known and isinstance(node.op, _ARITHMETIC)
         if isinstance(node, ast.UnaryOp):
-            return isinstance(node.op, ast.USub) and self._is_known(node.operand, facts)
-        if isinstance(node, ast.Name) and node.id.startswith(THRESHOLD):
-            return True
-        fact = self._fact(node)
-        if fact is not None:
-            facts.add(fact)
-        return fact is not None
+            return isinstance(node.op, ast.USub) and self._is_known(node.operand, sources)
+        return isinstance(node, ast.Name) and node.id.startswith(THRESHOLD)
 
-    def _fact(self, node: ast.AST) -> str | None:
-        """The quiet fact that a node reads: `f.name`, a local variable, or that variable filled when first needed."""
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "f":
-            return node.attr if node.attr in QUIET else None
+    def source_of(self, node: ast.AST) -> str | None:
+        """What a node reads of what is given: itself, a local variable, or that variable filled when first needed."""
         if isinstance(node, ast.IfExp) and isinstance(node.orelse, ast.NamedExpr):
-            return self._fact(node.orelse.value)
+            return self.source_of(node.orelse.value)
         if isinstance(node, ast.Name):
-            fact = self.facts_of.get(node.id)
-            return fact if fact in QUIET else None
-        return None
+            source = self.locals.get(node.id)
+        elif isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+            source = ast.unparse(node)
+        else:
+            return None
+        return source if source in self.given else None
 
-    def _test(self, node: ast.expr, facts: set[str]) -> _Part:
-        names = sorted(facts)
-        corners = tuple(dict(zip(names, corner, strict=True)) for corner in product(*(QUIET[name] for name in names)))
+    def _test(self, node: ast.expr, sources: set[str]) -> _Part:
+        names = sorted(sources)
+        values = product(*(self.given[name] for name in names))
+        corners = tuple(dict(zip(map(_name_of, names), corner, strict=True)) for corner in values)
         plain = ast.fix_missing_locations(ast.Expression(_Plain(self).visit(node)))
         found = {part.id for part in ast.walk(plain) if isinstance(part, ast.Name) and part.id.startswith(THRESHOLD)}
         thresholds = frozenset(name.removeprefix(THRESHOLD) for name in found)
@@ -152,11 +171,16 @@ class _Reader:
 
 
 class _Plain(ast.NodeTransformer):
-    """Puts the bare name of a fact where it is read."""
+    """Puts a name where something given is read."""
 
     def __init__(self, reader: _Reader) -> None:
         self._reader = reader
 
     def visit(self, node: ast.AST) -> Any:
-        fact = self._reader._fact(node)  # noqa: SLF001 - one thing in two classes
-        return ast.Name(fact, ast.Load()) if fact is not None else self.generic_visit(node)
+        source = self._reader.source_of(node)
+        return ast.Name(_name_of(source), ast.Load()) if source is not None else self.generic_visit(node)
+
+
+def _name_of(source: str) -> str:
+    """A name that stands for a source."""
+    return "given_" + re.sub(r"\W", "_", source)

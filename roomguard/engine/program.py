@@ -52,7 +52,7 @@ from roomguard.engine.settings import (
     StrategySettings,
     TierSettings,
 )
-from roomguard.engine.steps import ARGUMENTS, LOUD, StepWriter
+from roomguard.engine.steps import ARGUMENTS, FLAGS, StepWriter
 from roomguard.engine.text.analyser import Analyser
 from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.settings import WordSettings
@@ -134,7 +134,7 @@ class Strategy:
     path: tuple[Any, ...] = attrs.field(repr=False, eq=False)
     """How it came to be: the strategy's name, then what was changed."""
     gates: tuple[Gate, ...] = attrs.field(default=(), repr=False, eq=False)
-    """What its code takes to keep quiet texts from rules; see `engine.gates`."""
+    """What its code takes to keep ordinary messages from rules; see `engine.gates`."""
 
 
 @attrs.frozen
@@ -613,7 +613,7 @@ class _Builder:
         namespace: dict[str, Any] = {
             "__builtins__": {"len": len, "min": min, "max": max, "abs": abs, "bool": bool},
             "U": msgspec.UNSET,
-            LOUD: False,
+            **dict.fromkeys(FLAGS, False),
             **{name: getattr(windows, name) for name in _HELPERS},
             "said_again": said_again,
             "paced": paced,

@@ -59,12 +59,14 @@ class RoomGuard:
     """One room. `tally` may be shared with other rooms; it is written, never read."""
 
     __slots__ = (
+        "_chat_step",
         "_facts",
         "_holds",
         "_people",
         "_stalest",
         "_steps",
         "_undone",
+        "_users_cap",
         "brakes",
         "deadline",
         "grace_until",
@@ -113,10 +115,12 @@ class RoomGuard:
         # What every message needs, without the way through three objects.
         self._facts = program.analyser.facts
         self._people = program.people
+        self._users_cap = program.settings.caps.users
 
     def judge_by(self, steps: Mapping[str, StepFunction]) -> None:
         """Judge by these steps from now on."""
         self._steps = steps
+        self._chat_step = steps.get("chat")
 
     @property
     def steps(self) -> Mapping[str, StepFunction]:
@@ -154,15 +158,22 @@ class RoomGuard:
     def receive(self, event: ev.Event, now: float) -> Outcome:
         """Judge one event at room time `now` (seconds); a `now` before the room's time counts as the room's time."""
         if now > self.now:
+            if self.deadline <= now:
+                return self._receive_late(event, now)
             if self.now == -inf:
                 self.opened = now
-            due = self.expire(now) if self.deadline <= now else None
             self.now = now
         else:
             now = self.now
-            due = None
-        outcome = _HANDLERS[type(event)](self, event, now)
-        return outcome if due is None else _joined(due, outcome)
+        return _HANDLERS[type(event)](self, event, now)
+
+    def _receive_late(self, event: ev.Event, now: float) -> Outcome:
+        """Judge one event after the deadlines due before it."""
+        if self.now == -inf:
+            self.opened = now
+        due = self.expire(now)
+        self.now = now
+        return _joined(due, _HANDLERS[type(event)](self, event, now))
 
     def control(self, record: ev.Control, now: float) -> Outcome:
         """Take a control record."""
@@ -207,9 +218,11 @@ class RoomGuard:
             return DROP
         user = self.users.get(name)
         if user is None:
-            user = self._new_user(name, now, event.who)
-            user.ids = f"{event.id}\n"
-            user.times = pack(now)
+            who = event.who
+            if who is not None and who.role is not None:
+                self._meet(name, who)
+            user = self._people.user_class(now, now, 1, f"{event.id}\n", pack(now))
+            self._enroll(name, user, now)
         else:
             ids, times = user.ids, user.times
             if event.id in ids and event.id in user.recent:
@@ -222,12 +235,12 @@ class RoomGuard:
             user.ids = f"{ids}{event.id}\n"
             bare = len(times) < people.bare
             user.times = times + pack(now) if bare else push(times, now, now - people.horizon, people.cap)
-        user.chats += 1
+            user.chats += 1
         text = event.text
         if len(text) > MAX_TEXT:
             text = event.text = text[:MAX_TEXT]
             self.tally.cut += 1
-        step = self._steps.get("chat")
+        step = self._chat_step
         if step is None:
             return ALLOW
         facts = self._facts(text, event.emotes) if event.emotes else self._facts(text)
@@ -551,17 +564,26 @@ class RoomGuard:
     def _new_user(self, name: str, now: float, who: ev.Who | None) -> Any:
         if who is not None and who.role is not None:
             self._meet(name, who)
-        users = self.users
-        cap = self.program.settings.caps.users
-        if len(users) >= cap:
-            self._evict(len(users) - cap + 1)
         user = self._people.user_class(now, now)
-        users[name] = user
-        if self._stalest is not None:
-            self._stalest.add(name, now)
+        self._enroll(name, user, now)
         return user
 
-    def _evict(self, count: int) -> None:
+    def _enroll(self, name: str, user: Any, now: float) -> None:
+        """Have a user from now on; where there are too many, those unused for longest are forgotten."""
+        users, stalest = self.users, self._stalest
+        if len(users) >= self._users_cap:
+            if stalest is not None and len(users) == self._users_cap:
+                del users[stalest.swap(users, name, now)]
+                self.tally.evicted_users += 1
+                self.stance.evicted += 1
+                users[name] = user
+                return
+            stalest = self._make_room(len(users) - self._users_cap + 1)
+        users[name] = user
+        if stalest is not None:
+            stalest.add(name, now)
+
+    def _make_room(self, count: int) -> Stalest:
         """Forget the `count` users unused for longest; among equals the one met first."""
         users = self.users
         if self._stalest is None:
@@ -570,6 +592,7 @@ class RoomGuard:
             del users[self._stalest.pop(users)]
         self.tally.evicted_users += count
         self.stance.evicted += count
+        return self._stalest
 
     # --- the outside -------------------------------------------------------------------------------------------
 

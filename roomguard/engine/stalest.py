@@ -26,6 +26,18 @@ class Stalest:
         heappush(self._heap, (now, self._met, name))
         self._met += 1
 
+    def swap(self, users: Mapping[str, Any], name: str, now: float) -> str:
+        """`pop` and then `add` in one."""
+        heap = self._heap
+        while True:
+            last, number, stale = heap[0]
+            used = users[stale].used()
+            if used == last:
+                heapreplace(heap, (now, self._met, name))
+                self._met += 1
+                return stale
+            heapreplace(heap, (used, number, stale))
+
     def pop(self, users: Mapping[str, Any]) -> str:
         """The user unused for longest, who is forgotten here; `users` must not be empty."""
         heap = self._heap

@@ -2,7 +2,9 @@
 
 A stranger should be able to read it from top to bottom (`Strategy.source` holds it). First the windows are brought up
 to date, the current event included; then the rules are asked. In both parts what no quiet text can pass stands behind
-the question whether the text is loud (`engine.gates`); nearly nine of ten texts are quiet. The rest is nested by what
+the question whether the text is loud, and what no first message can pass behind the question whether its user has sent
+one before (`engine.gates`): nearly nine of ten texts are quiet, and a crowd's messages are mostly first ones. The rest
+is nested by what
 conditions share and asked in the order of what they tell for their cost: first what an ordinary event fails, then what
 is cheap, then what has to be read out of windows (some 0.2 us each), then facts that have to be worked out (one to
 two), last what compares texts. Each at most once, into a local variable named after the feature.
@@ -17,22 +19,35 @@ from typing import Any
 
 import attrs
 
-from roomguard.engine.features import Catalogue, Stream
-from roomguard.engine.gates import Gate, gate_of
+from roomguard.engine.features import WHO, Catalogue, Stream
+from roomguard.engine.gates import Gate, Premise, gate_of
 from roomguard.engine.nesting import CHEAP, UNLIKELY, Block, nested
 from roomguard.engine.rules.language import THRESHOLD, Kind, Scope, Symbol
 from roomguard.engine.rules.operands import Operand, split
+from roomguard.engine.text.facts import QUIET
 from roomguard.engine.windows import LET_BE, SIZE
 
 ARGUMENTS = "(room, slots, user, subject, ev, f, fresh, now)"
 """What generated functions take; `fresh` is the number of new gifts, `f` the facts of a text or None."""
 _FETCHED, _WINDOWED, _WORKED_OUT, _COMPARED = CHEAP + 1, CHEAP + 2, CHEAP + 3, CHEAP + 4
-LOUD = "LOUD"
-"""The name of what generated code asks for besides a loud text: true where a gate is not shut."""
+LOUD, AGAIN = FLAGS = ("LOUD", "AGAIN")
+"""What generated code asks for besides a loud text, and besides a message that is not its user's first: true where a
+gate is not shut."""
+QUIET_TEXT = Premise({f"f.{name}": values for name, values in QUIET.items()}, LOUD)
+"""What is true of a quiet text."""
 _ORDINARY = {"length": 30, "letters": 25, "words": 5, "distinct_words": 5, "symbols": 1, "longest_run": 1}
 """The counts of an ordinary message; of everything else it has nothing."""
 _UNSET = object()
 _NOTHING: Mapping[Kind, object] = {Kind.NUMBER: 0, Kind.BOOL: False, Kind.TEXT: "", Kind.TEXTS: ()}
+
+
+def first_chat(traces: Iterable[str]) -> Premise:
+    """What is true of a user when their first message is judged, itself counted.
+
+    They have been counted once at most and have said nothing twice. `traces` are the streams of what users said.
+    """
+    said = {f"user.{name}[0]": (0, 1) for name in traces}
+    return Premise({"user.chats": (1,), "len(user.times)": (0, SIZE), **said}, AGAIN)
 
 
 @attrs.define
@@ -68,8 +83,10 @@ class StepWriter:
     scope: LazyScope = attrs.field(init=False)
     known: frozenset[str] = frozenset()
     """Facts that are worked out for every text, because windows ask for them."""
+    first: Premise = attrs.field(init=False)
+    """Of a user's first message."""
     gates: list[Gate] = attrs.field(factory=list)
-    """What keeps quiet texts from rules, as far as the thresholds at hand allow."""
+    """What keeps ordinary messages from rules, as far as the thresholds at hand allow."""
 
     def __attrs_post_init__(self) -> None:
         """Name everything that rules on this kind may name."""
@@ -87,12 +104,16 @@ class StepWriter:
         ]
         if not updates and not hits:
             return []
-        body = ["# Windows", *self._gated(updates, "f._loud", fixed=True)] if updates else []
+        self.first = first_chat(stream.name for stream in streams.values() if stream.shape == "traces")
+        body = ["# Windows", *self._gated(updates, fixed=True)] if updates else []
+        arguments = ARGUMENTS
         if hits:
-            tests, locals_ = self._with_locals(self._gated(hits, f"f._loud or {LOUD}", fixed=False))
-            body += ["# Rules", *([f"{' = '.join(locals_)} = U"] if locals_ else []), "hits = ()", *tests]
+            tests, locals_ = self._with_locals(self._gated(hits, fixed=False))
+            body += ["# Rules", "hits = ()", *tests]
+            # Defaults are put in place at once; a line that sets seventeen variables costs as much as seven rules.
+            arguments = ", ".join((ARGUMENTS[:-1], *(f"{local}=U" for local in locals_))) + ")"
         body.append("return hits" if hits else "return ()")
-        return [f"def step_{self.kind}{ARGUMENTS}:", *(f"    {line}" for line in body)]
+        return [f"def step_{self.kind}{arguments}:", *(f"    {line}" for line in _asked_once(body))]
 
     def _with_ceilings(self, operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
         """The operands, and the cheap tests that are part of those that compare texts.
@@ -106,29 +127,38 @@ class StepWriter:
         ]
         return (*operands, *early)
 
-    def _gated(self, blocks: list[Block], test: str, *, fixed: bool) -> list[str]:
-        """All blocks nested, those that no quiet text can pass behind the `test` for a loud one.
+    def _gated(self, blocks: list[Block], *, fixed: bool) -> list[str]:
+        """All blocks nested, those that no quiet text or no first message can pass behind the question for it.
 
-        `fixed`: their thresholds are the same under every strategy. Those of others are noted as gates.
+        `fixed`: their thresholds are the same under every strategy. Those of others are noted as gates, and their
+        question asks for the flag of an open gate as well.
         """
-        behind: list[Block] = []
-        for block in blocks:
-            gate = self._gate(block) if self.kind == "chat" else None
-            if gate is not None:
-                behind.append(block)
-                if not fixed:
-                    self.gates.append(gate)
-        if len(behind) < 2:
+        if self.kind != "chat":
             return nested(blocks, self._rank)
-        lines = nested([block for block in blocks if block not in behind], self._rank)
-        return [*lines, f"if {test}:", *(f"    {line}" for line in nested(behind, self._rank))]
+        ends: list[str] = []
+        for premise, question in ((QUIET_TEXT, "f._loud"), (self.first, "user.chats > 1")):
+            gates = [self._gate(block, premise) for block in blocks]
+            behind = [block for block, gate in zip(blocks, gates, strict=True) if gate is not None]
+            if len(behind) < 2:
+                continue
+            blocks = [block for block, gate in zip(blocks, gates, strict=True) if gate is None]
+            if not fixed:
+                self.gates += [gate for gate in gates if gate is not None]
+            test = question if fixed else f"{question} or {premise.unless}"
+            ends[:0] = [f"if {test}:", *(f"    {line}" for line in nested(behind, self._rank))]
+        return [*nested(blocks, self._rank), *ends]
 
-    def _gate(self, block: Block) -> Gate | None:
-        """What keeps quiet texts from a block, resting on as few thresholds as can be; None where nothing does."""
-        facts_of = {local: name for name, (local, _) in self.scope.locals.items()}
-        gates = [gate for operand in block.operands if (gate := gate_of(operand.true, facts_of)) is not None]
+    def _gate(self, block: Block, premise: Premise) -> Gate | None:
+        """What keeps a block shut under a premise, resting on as few thresholds as can be; None where nothing does."""
+        sources = {local: self._code_of(name) for name, (local, _) in self.scope.locals.items()}
+        gates = [gate for one in block.operands if (gate := gate_of(one.true, premise, sources)) is not None]
         shut = [gate for gate in gates if gate.is_shut(self.thresholds)]
         return min(shut, key=lambda gate: len(gate.thresholds), default=None)
+
+    def _code_of(self, name: str) -> str:
+        """The source of a symbol that has a local variable."""
+        symbol = self._symbol(name)
+        return "" if symbol is None else symbol.code
 
     def _updates(self, streams: Mapping[str, Stream]) -> Iterable[tuple[Stream, Block]]:
         """What counts this kind, each with a comment that says for which features and limits."""
@@ -184,6 +214,14 @@ class StepWriter:
         names |= {"len": len, "min": min, "max": max, "abs": abs, "f": SimpleNamespace(**facts), "U": _UNSET}
         names |= {local: _UNSET for local, _ in self.scope.locals.values()}
         return bool(eval(operand.true, {"__builtins__": {}}, names))  # noqa: S307 - whitelisted node by node
+
+
+def _asked_once(lines: list[str]) -> list[str]:
+    """The lines with what several of them ask the event for looked up at the top."""
+    source = "\n".join(lines)
+    if source.count(WHO) < 3:
+        return lines
+    return ["who = ev.who", *source.replace(WHO, "who").split("\n")]
 
 
 def _placed(block: Block, stream: Stream) -> Block:

@@ -51,8 +51,10 @@ class Person(msgspec.Struct, gc=False, eq=False):
 
     def used(self) -> float:
         """When the user was last heard of by an event of their own."""
-        times = self.times
-        return max(self.last, windows.latest(times)) if times else self.last
+        times, last = self.times, self.last
+        if times and (latest := windows.latest(times)) > last:
+            return latest
+        return last
 
     @property
     def recent(self) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from roomguard.engine.gates import are_shut
+from roomguard.engine.gates import open_flags
 from roomguard.engine.rules.language import THRESHOLD
-from roomguard.engine.steps import LOUD
+from roomguard.engine.steps import FLAGS
 
 if TYPE_CHECKING:
     from roomguard.engine.program import Rule, Strategy
@@ -78,12 +78,13 @@ def rebind(
     """The same rules under another name, with other thresholds and modes. A rule that is off stays off."""
     thresholds = {**strategy.thresholds, **values}
     namespace = {**strategy.namespace, **{THRESHOLD + name: value for name, value in thresholds.items()}}
-    namespace[LOUD] = not are_shut(strategy.gates, thresholds)
+    opened = open_flags(strategy.gates, thresholds)
+    namespace |= {flag: flag in opened for flag in FLAGS}
 
     def bound(function: Function) -> Function:
         # A fresh code object: the interpreter's caches of names belong to the code, and would fight over it.
         code = cast("FunctionType", function).__code__.replace()
-        return FunctionType(code, namespace, function.__name__)
+        return FunctionType(code, namespace, function.__name__, cast("FunctionType", function).__defaults__)
 
     def rule_of(rule: Rule) -> Rule:
         probes = {kind: bound(probe) for kind, probe in rule.probes.items()}

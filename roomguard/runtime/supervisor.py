@@ -20,7 +20,7 @@ import trio
 from roomguard.engine.outcome import ALLOW
 from roomguard.model.events import AnyEvent, Control
 from roomguard.runtime.hub import RoomState
-from roomguard.runtime.room import LiveRoom
+from roomguard.runtime.room import NEVER_DUE, LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.tickets import Batch, Ticket
 
@@ -124,7 +124,8 @@ class Supervisor:
                         room.answer(ticket, place, outcome)
                     if room.record is not None:
                         room.record(event)
-                    if guard.deadline + lag < room.due:  # type: ignore[union-attr]
+                    deadline = guard.deadline  # type: ignore[union-attr]
+                    if deadline != NEVER_DUE and deadline + lag < room.due:
                         room.mind_deadline()
             except Exception as fault:  # noqa: BLE001 - one room's fault stays in that room
                 assert room is not None  # noqa: S101 - nothing before it is found can raise

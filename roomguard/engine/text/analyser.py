@@ -73,21 +73,25 @@ class Analyser:
         self._capacity = settings.cache_texts
         self._young: dict[object, Facts] = {}
         self._old: dict[object, Facts] = {}
+        self._dying: dict[object, Facts] = {}
+        """Forgotten, one with each that is remembered: all at once they held everybody up for some milliseconds."""
 
     def facts(self, text: str, emotes: Sequence[str] = ()) -> Facts:
         """The facts of `text`, of which the first 2,000 code points are judged; `emotes` are names of emotes in it."""
-        if len(text) > MEMO_LENGTH:
-            return self.judge(text, emotes)
         key: object = (text, *emotes) if emotes else text
         known = self._young.get(key)
         if known is not None:
             return known
+        if len(text) > MEMO_LENGTH:
+            return self.judge(text, emotes)
         known = self._old.get(key)
         if known is None:
             known = self.judge(text, emotes)
         if len(self._young) >= self._capacity:
-            self._old, self._young = self._young, {}
+            self._dying, self._old, self._young = self._old, self._young, {}
         self._young[key] = known
+        if self._dying:
+            self._dying.popitem()
         return known
 
     def judge(self, text: str, emotes: Sequence[str] = ()) -> Facts:
