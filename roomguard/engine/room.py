@@ -573,12 +573,11 @@ class RoomGuard:
         users, stalest = self.users, self._stalest
         if len(users) >= self._users_cap:
             if stalest is not None and len(users) == self._users_cap:
-                del users[stalest.swap(users, name, now)]
+                del users[stalest.pop(users)]
                 self.tally.evicted_users += 1
                 self.stance.evicted += 1
-                users[name] = user
-                return
-            stalest = self._make_room(len(users) - self._users_cap + 1)
+            else:
+                stalest = self._make_room(len(users) - self._users_cap + 1)
         users[name] = user
         if stalest is not None:
             stalest.add(name, now)

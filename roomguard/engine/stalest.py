@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heappop, heappush
 from typing import Any
+
+_Entry = tuple[float, int, str]
 
 
 class Stalest:
     """The users of one room by their last use, among equals the one met first.
 
-    A heap of `(last use, number, name)`, one entry a user. What a user did since is not noted here; an entry that has
-    become old is put right when it comes to the top. Made when a room reaches its cap, which most never do.
+    One entry a user: `(last use, number, name)`. What a user did since is not noted here; an entry that has become old
+    is put right when its turn comes. Users come in the order of time, so a queue keeps them; only what was put right
+    needs a heap. Made when a room reaches its cap, which most never do.
     """
 
-    __slots__ = ("_heap", "_met")
+    __slots__ = ("_again", "_met", "_queue")
 
     def __init__(self, users: Mapping[str, Any]) -> None:
-        self._heap = [(user.used(), number, name) for number, (name, user) in enumerate(users.items())]
-        self._met = len(self._heap)
-        heapify(self._heap)
+        entries = sorted((user.used(), number, name) for number, (name, user) in enumerate(users.items()))
+        self._queue: deque[_Entry] = deque(entries)
+        self._again: list[_Entry] = []
+        self._met = len(entries)
 
     def add(self, name: str, now: float) -> None:
-        """A user was met."""
-        heappush(self._heap, (now, self._met, name))
+        """A user was met; nobody was at a later time before."""
+        self._queue.append((now, self._met, name))
         self._met += 1
-
-    def swap(self, users: Mapping[str, Any], name: str, now: float) -> str:
-        """`pop` and then `add` in one."""
-        heap = self._heap
-        while True:
-            last, number, stale = heap[0]
-            used = users[stale].used()
-            if used == last:
-                heapreplace(heap, (now, self._met, name))
-                self._met += 1
-                return stale
-            heapreplace(heap, (used, number, stale))
 
     def pop(self, users: Mapping[str, Any]) -> str:
         """The user unused for longest, who is forgotten here; `users` must not be empty."""
-        heap = self._heap
+        queue, again = self._queue, self._again
         while True:
-            last, number, name = heap[0]
+            if again and (not queue or again[0] < queue[0]):
+                last, number, name = heappop(again)
+            else:
+                last, number, name = queue.popleft()
             used = users[name].used()
             if used == last:
-                heappop(heap)
                 return name
-            heapreplace(heap, (used, number, name))
+            heappush(again, (used, number, name))

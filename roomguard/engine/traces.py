@@ -252,22 +252,23 @@ def _places(text: bytes | bytearray, word: bytes, others: Sequence[bytes], fresh
     They are found without a look at each line: of those with the longest word hardly any has all of the others too.
     In a wave everybody asks the same, and only the last line is new.
     """
-    line, seen = text.count(_LINE) - fresh, 0
+    end, line = 0, text.count(_LINE) - fresh
     if line > 0:
-        seen = len(text) - 1
+        end = len(text) - 1
         for _ in range(fresh):
-            seen = text.rfind(_LINE, 0, seen)
-        seen += 1
+            end = text.rfind(_LINE, 0, end)
+        end += 1
     places: list[int] = []
-    line = max(0, line)
-    at = text.find(word, seen)
+    at = text.find(word, end)
     while at >= 0:
-        line += text.count(_LINE, seen, at)
-        seen = text.find(_LINE, at)
-        trace = text[text.rfind(_LINE, 0, at) + 1 : seen]
-        if all(other in trace for other in others):
-            places.append(line)
-        at = text.find(word, seen)
+        begin, end = text.rfind(_LINE, 0, at) + 1, text.find(_LINE, at)
+        trace = text[begin:end]
+        for other in others:
+            if other not in trace:
+                break
+        else:
+            places.append(text.count(_LINE, 0, begin))
+        at = text.find(word, end)
     return places
 
 
