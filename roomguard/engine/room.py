@@ -60,13 +60,13 @@ class RoomGuard:
 
     __slots__ = (
         "_chat_step",
+        "_crowded_at",
         "_facts",
         "_holds",
         "_people",
         "_stalest",
         "_steps",
         "_undone",
-        "_users_cap",
         "brakes",
         "deadline",
         "grace_until",
@@ -104,6 +104,7 @@ class RoomGuard:
         self.viewers: int | None = None
         self.now = -inf
         self.stance = Stance()
+        self._crowded_at = 0
         self.adopt(program)
         self.clear()
 
@@ -115,7 +116,8 @@ class RoomGuard:
         # What every message needs, without the way through three objects.
         self._facts = program.analyser.facts
         self._people = program.people
-        self._users_cap = program.settings.caps.users
+        if self._crowded_at:
+            self._crowded_at = program.settings.caps.users // 2
 
     def judge_by(self, steps: Mapping[str, StepFunction]) -> None:
         """Judge by these steps from now on."""
@@ -135,6 +137,7 @@ class RoomGuard:
         self.opening = True
         self.users: dict[str, Any] = {}
         self._stalest: Stalest | None = None
+        self._crowded_at = caps.users // 2
         self.slots: Any = self.program.slots_class()
         self.viewers = None
         self.staff: dict[str, None] = {}
@@ -570,28 +573,25 @@ class RoomGuard:
 
     def _enroll(self, name: str, user: Any, now: float) -> None:
         """Have a user from now on; where there are too many, those unused for longest are forgotten."""
-        users, stalest = self.users, self._stalest
-        if len(users) >= self._users_cap:
-            if stalest is not None and len(users) == self._users_cap:
-                del users[stalest.pop(users)]
-                self.tally.evicted_users += 1
-                self.stance.evicted += 1
-            else:
-                stalest = self._make_room(len(users) - self._users_cap + 1)
-        users[name] = user
-        if stalest is not None:
-            stalest.add(name, now)
-
-    def _make_room(self, count: int) -> Stalest:
-        """Forget the `count` users unused for longest; among equals the one met first."""
         users = self.users
-        if self._stalest is None:
-            self._stalest = Stalest(users)
-        for _ in range(count):
-            del users[self._stalest.pop(users)]
-        self.tally.evicted_users += count
-        self.stance.evicted += count
-        return self._stalest
+        if len(users) >= self._crowded_at:
+            self._make_room(users, name, now)
+        users[name] = user
+
+    def _make_room(self, users: dict[str, Any], name: str, now: float) -> None:
+        """Forget who was unused for longest, among equals the one met first, as long as there are too many.
+
+        Below the cap only what tells who they are is kept.
+        """
+        stalest = self._stalest
+        if stalest is None:
+            stalest = self._stalest = Stalest(users)
+            self._crowded_at = 0  # from now on it hears of each
+        for _ in range(len(users) - self.program.settings.caps.users + 1):
+            del users[stalest.pop(users)]
+            self.tally.evicted_users += 1
+            self.stance.evicted += 1
+        stalest.add(name, now, users)
 
     # --- the outside -------------------------------------------------------------------------------------------
 

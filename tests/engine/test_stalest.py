@@ -37,5 +37,5 @@ def test_the_one_unused_for_longest(start: int, steps: list[tuple[int, float, bo
         elif name in users:
             users[name].last = now
         else:
+            stalest.add(name, now, users)
             users[name] = User(now)
-            stalest.add(name, now)
