@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from roomguard.engine.text.model import TextModel
-    from roomguard.learning.measuring import Judged, Learned, Merged, Split
+    from roomguard.learning.measuring import Judged, Measured, Merged, Split
     from roomguard.learning.samples import Found, Sample
 
 EXIT_LABELS = 1
@@ -28,7 +28,8 @@ _HELD_OUT = "split: the held-out files; nothing they say was learned from"
 _SPLITS = {
     "user": "split by user: each fifth of the users is judged by weights learned from the others",
     "text": "split by text: each fifth of the texts is judged by weights learned from the others",
-    "file": "split by file: each file is judged by weights learned from the others",
+    "file": "split by file: each file is judged by a model of others",
+    "room": "split by room: each room is judged by a model of others",
 }
 
 
@@ -40,7 +41,7 @@ _SPLITS = {
     help="Measure on this file and learn nothing from it. May be repeated.",
 )  # fmt: skip
 @click.option(
-    "--split", type=click.Choice(["user", "text", "file"]), default="user", show_default=True,
+    "--split", type=click.Choice(["user", "text", "file", "room"]), default="user", show_default=True,
     help="Without --holdout: what is left out in turn. Texts without a user count as one each.",
 )  # fmt: skip
 @click.option("--text-field", default="text", show_default=True, metavar="NAME", help="Field or column of the text.")
@@ -75,7 +76,7 @@ def learn(  # noqa: PLR0913 - a parameter a flag
       python3 -m roomguard learn rooms/*.jsonl.gz --before 60 --unlabelled ham --holdout sunday.jsonl --out spam.model
     """
     from roomguard.errors import RecordingError
-    from roomguard.learning.measuring import learn as fitted, learn_for, merge, thinned, without
+    from roomguard.learning.measuring import by_channel, learn as fitted, learn_for, merge, thinned, without
     from roomguard.learning.samples import Reader, Reading, causes_of
 
     started = time.monotonic()
@@ -107,11 +108,17 @@ def learn(  # noqa: PLR0913 - a parameter a flag
     _need(thin, "to learn from")
     if split == "user" and not any(sample.user for sample in thin):
         split = "text"  # nobody is named as the writer of these
-    _warn_of_few(thin, split)
-    learned = learn_for(thin, tested, split) if tested else fitted(thin, split)
+    _warn_of_few(thin)
+    if split in ("file", "room"):
+        _need_channels(thin, split)
+    learned = learn_for(thin, tested) if tested else fitted(thin, split)
     _write(out, learned.model)
     click.echo(f"\n{_HELD_OUT if tested else _SPLITS[split]}")
-    _say_figures(learned)
+    _say_figures(learned.measured)
+    channel = None if tested or split in ("file", "room") else _channel_of(thin)
+    if channel:
+        click.echo(f"\n{_SPLITS[channel]}, as it would be judged before anything of it was learned")
+        _say_figures(by_channel(thin, channel))
     _say_grams(learned.model, thin)
     size = Path(out).stat().st_size
     click.echo(f"\n{out}: {size:,} bytes, content {learned.model.digest}, {time.monotonic() - started:.1f} s")
@@ -126,12 +133,34 @@ def _need(samples: Sequence[Sample], what: str) -> None:
     sys.exit(EXIT_LABELS)
 
 
-def _warn_of_few(samples: Sequence[Sample], split: Split) -> None:
+def _warn_of_few(samples: Sequence[Sample]) -> None:
     spam = sum(sample.spam for sample in samples)
     if spam < FEW:
         click.echo(f"warning: only {spam} spam texts; the figures below are rough")
-    if split == "file" and len({sample.file for sample in samples}) == 1:
-        raise click.UsageError("--split file needs more than one file")
+
+
+def _need_channels(samples: Sequence[Sample], split: Split) -> None:
+    from roomguard.learning.measuring import channels, least_left
+
+    if len(channels(samples, split)) == 1:
+        raise click.UsageError(f"--split {split} needs more than one {split}")
+    if (left := least_left(samples, split)) < LEAST:
+        click.echo(f"roomguard: without one {split} {left} spam or ham are left to learn from; {LEAST} are needed",
+                   err=True)  # fmt: skip
+        sys.exit(EXIT_LABELS)
+
+
+def _channel_of(samples: Sequence[Sample]) -> Split | None:
+    """What can be held out to see what is to be expected elsewhere: rooms where they are known, else files."""
+    from roomguard.learning.measuring import channels, least_left
+
+    split: Split = "room" if any(sample.room for sample in samples) else "file"
+    if len(channels(samples, split)) == 1:
+        return None
+    if (left := least_left(samples, split)) < LEAST:
+        click.echo(f"\nother {split}s cannot be judged: without one {left} spam or ham are left; {LEAST} are needed")
+        return None
+    return split
 
 
 def _say_labels(what: str, found: Found, merged: Merged) -> None:
@@ -158,18 +187,28 @@ def _write(out: str, model: TextModel) -> None:
         part.unlink(missing_ok=True)
 
 
-def _say_figures(learned: Learned) -> None:
+def _say_figures(measured: Measured) -> None:
     from roomguard.learning.measuring import THRESHOLDS
 
-    judged = learned.judged
+    judged = measured.judged
     click.echo(f"held out: {_line(judged)}; spam is text_spam >= 0.5")
     click.echo("  text_spam >=  precision  recall  of ham")
     for threshold in THRESHOLDS:
         at = judged.figures(threshold)
         ham = judged.ham_called(threshold)
         click.echo(f"  {threshold:12g}  {at.precision:9.3f}  {at.recall:6.3f}  {ham:7.2%}")
-    for name, part in learned.parts:
+    _say_parts(measured)
+
+
+def _say_parts(measured: Measured) -> None:
+    """The parts with most spam one by one, the others together."""
+    from roomguard.learning.measuring import together
+
+    parts = sorted(measured.parts, key=lambda part: -sum(part[1].spam))
+    for name, part in sorted(parts[:_SHOWN], key=lambda part: part[0]):
         click.echo(f"  {name}: {_line(part)}")
+    if others := parts[_SHOWN:]:
+        click.echo(f"  {len(others):,} others: {_line(together(part for _, part in others))}")
 
 
 def _line(judged: Judged) -> str:

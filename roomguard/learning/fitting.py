@@ -2,8 +2,10 @@
 
 A support vector machine with squared loss, solved in the dual one sample at a time (Hsieh and others, 2008): there is
 no learning rate to choose, a pass over the samples costs about what reading their n-grams does, and a few passes are
-enough. Rare n-grams weigh more, by the logarithm of how rare they are. A logistic curve through margins of samples that
-were left out makes probabilities of margins (Platt, 1999).
+enough. Rare n-grams weigh more, by the logarithm of how rare they are, and so do those that one kind uses more than the
+other (after Wang and Manning, 2012); those of words weigh more than those of characters, which learn more of what only
+the rooms they are taught in say. A logistic curve through margins of samples that were left out makes probabilities of
+margins (Platt, 1999).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from operator import itemgetter
 
 import attrs
 
-from roomguard.engine.text.model import MIDDLE, SHAPES, SIZE, Figures, Reading, TextModel, read
+from roomguard.engine.text.model import MIDDLE, SHAPES, SIZE, Figures, Reading, TextModel, normal, of_words, read
 from roomguard.learning.samples import Sample
 
 PASSES = 8
@@ -26,12 +28,18 @@ COST = 2.0
 """What a sample on the wrong side costs, against the size of the weights."""
 MOST_WEIGHT = 8.0
 """Rare spam counts for more, up to this much: otherwise "all is ham" is the cheapest answer."""
-_SHAPE_SCALE = 0.3
+_WORD_SCALE = 2
+"""What an n-gram of words weighs beside one of characters."""
+_SHAPE_SCALE = 0.1
+"""The same of a text's length, repetition and capitals; they are a room's habit before they are spam's."""
 _LEAST_STEP = 1e-4
 _RARE_SCALE = 0.25
-_RARE_STEPS = 1 << 10
+_RARE_POWER = 1.25
+_SIDED_SHARE = 0.25
+"""How much of an n-gram's weight goes by how far apart spam and ham are in using it."""
+_SCALE_STEPS = 1 << 12
 _STEP_STEPS = 1 << 16
-_FINE = _RARE_STEPS * _STEP_STEPS
+_FINE = _SCALE_STEPS * _STEP_STEPS
 _STEPS = 127
 _CLIP_SHARE = 0.0005
 """Of the weights in use the largest ones are cut, so that the others get finer steps."""
@@ -60,6 +68,8 @@ class Read:
     """A sample ready for fitting."""
 
     grams: array[int]
+    words: array[int]
+    """Those of them that n-grams of words have."""
     shapes: tuple[int, int, int]
     spam: bool
 
@@ -73,7 +83,8 @@ def prepare(samples: Sequence[Sample]) -> list[Read]:
     out = []
     for sample in samples:
         reading = read(sample.low, sample.part)
-        out.append(Read(array("I", sorted(reading.grams)), reading.shapes, sample.spam))
+        words = sorted(set(of_words(normal(sample.low))))
+        out.append(Read(array("I", sorted(reading.grams)), array("I", words), reading.shapes, sample.spam))
     return out
 
 
@@ -87,14 +98,14 @@ def order_of(seed: str, count: int) -> list[int]:
 def fit(samples: Sequence[Read]) -> Weights:
     """Weights that tell the spam among the samples from the rest."""
     usable = [sample for sample in samples if len(sample.grams) > 1]
-    rarity = _rarity(usable)
+    scales = _scales(usable)
     table, shapes, bias = [0] * SIZE, [0.0] * SHAPES, 0.0
     spam = sum(sample.spam for sample in usable)
     weight = max(1.0, min(MOST_WEIGHT, (len(usable) - spam) / max(1, spam) / 4))
     duals = [0.0] * len(usable)
     norms = [1 / math.sqrt(len(sample.grams)) for sample in usable]
     lengths = [
-        sum(itemgetter(*sample.grams)(rarity)) / _RARE_STEPS * norm * norm + 1 + 3 * _SHAPE_SCALE**2
+        sum(itemgetter(*sample.grams)(scales)) / _SCALE_STEPS * norm * norm + 1 + 3 * _SHAPE_SCALE**2
         for sample, norm in zip(usable, norms, strict=True)
     ]
     for turn in range(PASSES):
@@ -115,22 +126,37 @@ def fit(samples: Sequence[Read]) -> Weights:
                 shapes[shape] += step * _SHAPE_SCALE**2
             steps = round(step * norm * _STEP_STEPS)
             for gram in sample.grams:
-                table[gram] += steps * rarity[gram]
+                table[gram] += steps * scales[gram]
     return Weights(table, shapes, bias)
 
 
-def _rarity(samples: Sequence[Read]) -> list[int]:
-    """The square of how much each n-gram weighs, in `_RARE_STEPS`: n-grams that are everywhere tell little."""
-    counts = [0] * SIZE
+def _scales(samples: Sequence[Read]) -> list[int]:
+    """The square of how much each n-gram weighs, in `_SCALE_STEPS`: what is common or in both kinds tells little."""
+    counts, spam, of_words = [0] * SIZE, [0] * SIZE, [0] * SIZE
     for sample in samples:
         for gram in sample.grams:
             counts[gram] += 1
-    squares = {
-        count: round((_RARE_SCALE * math.log1p(len(samples) / count)) ** 2 * _RARE_STEPS)
-        for count in sorted(set(counts))
-        if count
-    }
-    return [squares[count] if count else 0 for count in counts]
+        for gram in sample.words:
+            of_words[gram] += 1
+        if sample.spam:
+            for gram in sample.grams:
+                spam[gram] += 1
+    used = sum(map(bool, counts)) or 1
+    odds = math.log((sum(counts) - sum(spam) + used) / (sum(spam) + used))
+    squares = {pair: _square(*pair, len(samples), odds) for pair in sorted(set(zip(counts, spam, strict=True)))}
+    # Where characters and words share a place, it is theirs whose it is more often.
+    return [
+        squares[count, bad] * _WORD_SCALE**2 if 2 * words > count else squares[count, bad]
+        for count, bad, words in zip(counts, spam, of_words, strict=True)
+    ]
+
+
+def _square(count: int, spam: int, samples: int, odds: float) -> int:
+    if not count:
+        return 0
+    rare = math.pow(_RARE_SCALE * math.log1p(samples / count), _RARE_POWER)
+    sided = abs(math.log((spam + 1) / (count - spam + 1)) + odds)
+    return round((rare * (1 - _SIDED_SHARE + _SIDED_SHARE * sided)) ** 2 * _SCALE_STEPS)
 
 
 def packed(weights: Weights, curve: Curve, figures: Figures) -> TextModel:

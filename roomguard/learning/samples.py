@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import html
+import re
 import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,7 @@ SPAM = frozenset({"spam", "ban", "timeout", "mute", "kick", "delete", "1", "true
 HAM = frozenset({"ham", "ok", "none", "0", "false", "no"})
 VERBS = frozenset({"mute", "kick", "delete"})
 """A human's verbs that say what somebody wrote was wrong."""
+_TAG = re.compile(r"</?(?:a|b|br|code|div|em|i|p|pre|s|span|strong|u)(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _TABLES = {".csv": ",", ".tsv": "\t"}
 _RECENT = 64
 """Messages of one user that a moderation event may look back on; older ones stay unlabelled."""
@@ -62,6 +64,8 @@ class Sample:
     user: str
     """Who wrote it, "" where nobody knows."""
     file: str
+    room: str = ""
+    """Where it was written, "" where nobody knows."""
 
 
 @attrs.define
@@ -83,6 +87,7 @@ class _Row:
     label: str | None
     at: float = 0.0
     event: str = ""
+    room: str = ""
 
 
 def causes_of(file: str) -> frozenset[tuple[str, str]]:
@@ -156,7 +161,7 @@ class Reader:
             facts = self._analyser.judge(row.text[:MAX_LENGTH], row.emotes)
             part, low = facts.model_text()
             key = facts.skeleton if facts.letters or facts.digits else low
-            found.samples.append(Sample(part, low, key, spam, row.user, file))
+            found.samples.append(Sample(part, low, key, spam, row.user, file, row.room))
 
     def _rows(self, file: str) -> Iterator[_Row]:
         path = Path(file)
@@ -177,8 +182,9 @@ class Reader:
                     named = ", ".join(table.fieldnames or ()) or "none"
                     raise RecordingError(f"{file}:1: {field}: no such column; there are {named}")
             for row in table:
-                # Tables come from the web more often than from a chat: character references stand for characters.
-                text = html.unescape(row[how.text_field] or "")
+                # Tables come from the web more often than from a chat: character references stand for characters, and
+                # markup for how it was shown.
+                text = html.unescape(_TAG.sub(" ", row[how.text_field] or ""))
                 yield _Row(text, row.get("user") or "", (), row[how.label_field])
         except csv.Error as error:
             raise RecordingError(f"{file}:{lines.number}: {error}") from None
@@ -206,7 +212,7 @@ class Reader:
         text = str(record[self._how.text_field])
         written = None if label is None else str(label)
         user, event = str(record.get("user", "")), str(record.get("id", ""))
-        return _Row(text, user, names, written, _number(record.get("ts")), event)
+        return _Row(text, user, names, written, _number(record.get("ts")), event, str(record.get("room", "")))
 
     def _moderated(self, record: dict[str, Any], rows: Iterable[_Row]) -> None:
         """A human's word labels what it is about, unless a label stands there already."""

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings, strategies as st
@@ -18,7 +19,17 @@ from hypothesis import given, settings, strategies as st
 from roomguard.cli import main
 from roomguard.engine.text.model import MIDDLE, SHAPES, SIZE, from_bytes
 from roomguard.learning.fitting import calibrate, fit, prepare
-from roomguard.learning.measuring import Judged, learn, merge, thinned, without
+from roomguard.learning.measuring import (
+    Judged,
+    by_channel,
+    learn,
+    learn_for,
+    least_left,
+    merge,
+    thinned,
+    together,
+    without,
+)  # fmt: skip
 from roomguard.learning.samples import Sample
 from tests.learning.chatter import chatter
 
@@ -117,6 +128,59 @@ def test_file_by_file(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert PART.findall(done.output) == sorted(files)
     assert min(overall(done.output)) > 0.85
+
+
+def test_other_files_are_said_without_asking(tmp_path: Path) -> None:
+    """Of several files the figures for files not learned from follow those by text, file by file."""
+    files = [table(tmp_path / f"{seed}.csv", chatter(200, seed)) for seed in (5, 6, 7)]
+
+    done = ran(*files, "--out", str(tmp_path / "m"))
+
+    assert done.exit_code == 0, done.output
+    assert PART.findall(done.output) == [*(f"part {number} of 5" for number in range(1, 6)), *sorted(files)]
+    assert len(OVERALL.findall(done.output)) == 2
+
+
+def test_rooms_of_a_recording_are_told_apart(tmp_path: Path) -> None:
+    """Where recordings name rooms, rooms are held out, in whatever files they stand."""
+    files = [recording(tmp_path / f"{room}.jsonl", chatter(300, seed), room) for seed, room in ((5, "a"), (6, "b"))]
+
+    done = ran(*files, "--unlabelled", "ham", "--split", "room", "--out", str(tmp_path / "m"))
+
+    assert (done.exit_code, PART.findall(done.output)) == (0, ["a", "b"]), done.output
+
+
+def test_a_file_is_judged_as_if_it_had_been_held_out() -> None:
+    """Neither weights nor curve of the model that judges a file saw anything of it."""
+    made = merge(attrs.evolve(one, file=file) for file in "abc" for one in samples(200, ord(file))).samples
+    mine = [one for one in made if one.file == "a"]
+
+    (_, part), *_ = by_channel(made, "file").parts
+
+    assert part == learn_for([one for one in made if one.file != "a"], mine).measured.judged
+
+
+def test_many_rooms_are_held_out_a_fifth_at_a_time() -> None:
+    """However many rooms there are each is judged once, by a model of most of the others."""
+    made = merge(attrs.evolve(one, room=f"r{at % 12:02}") for at, one in enumerate(samples(600, 15))).samples
+
+    measured = by_channel(made, "room")
+
+    assert [name for name, _ in measured.parts] == [f"r{number:02}" for number in range(12)]
+    assert len(together(part for _, part in measured.parts).spam) == len(made)
+    assert least_left(made, "room") > sum(one.spam for one in made) // 2
+
+
+def test_a_file_with_all_the_spam_cannot_be_held_out(tmp_path: Path) -> None:
+    """Where too little is left without a file, asking for it is refused, and not asking says so."""
+    ham = [(text, spam) for text, spam in chatter(300, 5) if not spam]
+    files = [table(tmp_path / "a.csv", chatter(300, 6)), table(tmp_path / "b.csv", ham)]
+
+    asked = ran(*files, "--split", "file", "--out", str(tmp_path / "m"))
+    unasked = ran(*files, "--out", str(tmp_path / "m"))
+
+    assert (asked.exit_code, "left to learn from" in asked.output) == (1, True)
+    assert (unasked.exit_code, "other files cannot be judged" in unasked.output) == (0, True)
 
 
 def test_one_file_cannot_be_split_by_file(tmp_path: Path) -> None:
@@ -223,7 +287,8 @@ def test_what_was_never_seen_weighs_nothing() -> None:
 def test_a_probability_is_one() -> None:
     """Of held-out texts called spam with about some chance, about that share is spam."""
     learned = learn(samples(3_000, 13), "text")
-    pairs = list(zip(learned.judged.chances, learned.judged.spam, strict=True))
+    judged = learned.measured.judged
+    pairs = list(zip(judged.chances, judged.spam, strict=True))
 
     expected, found = sum(chance for chance, _ in pairs), sum(spam for _, spam in pairs)
     assert abs(expected - found) < 0.03 * len(pairs)

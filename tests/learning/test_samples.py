@@ -169,3 +169,14 @@ def test_equal_texts_have_one_key(tmp_path: Path) -> None:
 
     keys = {sample.key for sample in Reader(Reading()).read([str(file)]).samples}
     assert keys == {"so good"}
+
+
+def test_markup_of_a_table_is_no_text(tmp_path: Path) -> None:
+    """Tags say how a comment was shown and are left out; what its writer typed in angle brackets stays."""
+    (tmp_path / "a.csv").write_text(
+        'text,label\n"so <b>good</b>,<br />see <a href=""http://x.test/1"">2:19</a>",0\n'
+        "i <3 you &lt;br&gt; >.< <who>,0\n"
+    )
+
+    parts = [sample.part.split() for sample in Reader(Reading()).read([str(tmp_path / "a.csv")]).samples]
+    assert parts == [["so", "good", ",", "see", "2:19"], ["i", "<3", "you", "<br>", ">.<", "<who>"]]

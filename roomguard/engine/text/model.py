@@ -1,11 +1,11 @@
 """A small linear model of texts: the weights of hashed character n-grams, learned from labels, in one file.
 
-A text is read as the set of its 2-, 3- and 4-grams (of single characters too where it is not plain ASCII: there one
-character can be a word) and of the words and marks it has in ASCII, alone, in pairs and in threes: what characters say
-holds for any language, and what words say holds better from one room to the next. Each of these n-grams has a place in
-one table of signed bytes; the score is their sum over the square
-root of their number, plus weights for the text's length, repetition and capitals, taken to a probability. Hashing
-needs no vocabulary, so the file has one size, and a text that was never seen has a score.
+A text is read as the set of its 2- and 3-grams (of single characters too where it is not plain ASCII: there one
+character can be a word) and of its words and marks, alone, in pairs and in threes, except in scripts that put no spaces
+between words: what characters say holds for any language, and what words say holds better from one room to the next.
+Each of these n-grams has a place in one table of signed bytes; the score is their sum over the square root of their
+number, plus weights for the text's length, repetition and capitals, taken to a probability. Hashing needs no
+vocabulary, so the file has one size, and a text that was never seen has a score.
 
 All n-grams of characters are hashed at once: the text is one large integer with a lane of 32 bits a character, and a
 multiplication by a constant is one for every lane. Words are hashed by their CRC.
@@ -26,7 +26,7 @@ import attrs
 import msgspec
 
 MAGIC: Final = b"roomguard text model\n"
-VERSION: Final = 2
+VERSION: Final = 3
 BITS: Final = 18
 SIZE: Final = 1 << BITS
 """Places in the table: one byte each."""
@@ -34,7 +34,7 @@ MAX_BYTES: Final = 1 << 20
 """A model file is never larger."""
 MAX_CODE_POINTS: Final = 600
 """Code points of a folded text that are read."""
-ORDERS: Final = (1, 2, 3, 4)
+ORDERS: Final = (1, 2, 3)
 WORD_ORDERS: Final = (1, 2, 3)
 MAX_WORDS: Final = 120
 """Words and marks of a text that are read; the edges of the text count as two more."""
@@ -46,13 +46,19 @@ MIDDLE: Final = 128
 """The byte that stands for a weight of zero: a table of unsigned bytes is read without making any number."""
 
 _LANES = MAX_CODE_POINTS + 2
-_FACTORS = (11_939, 14_657, 9_173, 15_733)
-"""One a position of an n-gram. Below 2^14, so that four products of 16 bits never leave their lane of 32."""
+_FACTORS = (11_939, 14_657, 9_173)
+"""One a position of an n-gram. Below 2^14, so that their products with 16 bits, added up, never leave a lane of 32."""
 _CHARACTERS = int.from_bytes(b"\xff\xff\0\0" * _LANES, "little")
 _PLACES = int.from_bytes((SIZE - 1).to_bytes(4, "little") * _LANES, "little")
-_UNPACK = tuple(Struct(f"<{count}I") for count in range(4 * _LANES + 1))
+_UNPACK = tuple(Struct(f"<{count}I") for count in range(3 * _LANES + 1))
 _CHECKSUM_BYTES = 16
 _WORD = re.compile(r"[a-z0-9']+|[!-/:-@]")
+_LETTERS = (
+    "\u00aa\u00b5\u00ba\u00c0-\u060b\u060d-\u061a\u0620-\u06d3\u06d5-\u0963\u0966-\u0dff"  # Latin to Sinhala
+    "\u0f00-\u0fff\u10a0-\u177f\u1800-\u1fff\u2c00-\u2dff\ua000-\ud7ff\ufb00-\ufdff\ufe70-\ufefc"  # Tibetan to Arabic
+)
+"""Scripts that put spaces between words, with their marks: not kana and ideographs, not Thai, Lao, Burmese, Khmer."""
+_SPACED_WORD = re.compile(f"[a-z0-9'{_LETTERS}]+|[!-/:-@]")
 _EDGE = 1
 """What stands for the beginning and the end of a text among the hashes of its words."""
 _WORD_FACTORS = (1, 40_503, 2_654_435_769)
@@ -79,31 +85,30 @@ def normal(low: str) -> str:
 
 def grams(text: str) -> tuple[int, ...]:
     """The places of all n-grams of a `normal` text, with repeats, in the order of `spelled`."""
-    return (*_of_characters(text), *_of_words(text))
+    return (*_of_characters(text), *of_words(text))
 
 
 def _of_characters(text: str) -> tuple[int, ...]:
     lanes = len(text)
     size = 4 * lanes
     one = int.from_bytes(text.encode("utf-32-le", "surrogatepass"), "little") & _CHARACTERS
-    first, second, third, fourth = _FACTORS
+    first, second, third = _FACTORS
     single = one * first
     two = single + (one >> 32) * second
     three = two + (one >> 64) * third
-    four = three + (one >> 96) * fourth
     data = (two & _PLACES).to_bytes(size, "little")[: size - 4]
     if lanes > 2:
         data += (three & _PLACES).to_bytes(size, "little")[: size - 8]
-    if lanes > 3:
-        data += (four & _PLACES).to_bytes(size, "little")[: size - 12]
     if not text.isascii():
         data += (single & _PLACES).to_bytes(size, "little")
     return _UNPACK[len(data) >> 2].unpack(data)
 
 
-def _of_words(text: str) -> list[int]:
+def of_words(text: str) -> list[int]:
+    """The places of the n-grams of words alone, with repeats."""
     _, second, third = _WORD_FACTORS
-    words = [crc32(word.encode()) for word in _WORD.findall(text)[:MAX_WORDS]]
+    found = (_WORD if text.isascii() else _SPACED_WORD).findall(text)[:MAX_WORDS]
+    words = [crc32(word.encode()) for word in found]
     if not words:
         return []
     ones = [_EDGE, *words, _EDGE]
@@ -117,7 +122,8 @@ def spelled(text: str) -> list[str]:
     """The n-grams of a `normal` text, in the order of `grams`; those of words as they stand in it."""
     orders = ORDERS[1:] if text.isascii() else (*ORDERS[1:], 1)
     characters = [text[at : at + order] for order in orders for at in range(len(text) - order + 1)]
-    spans = [word.span() for word in _WORD.finditer(text)][:MAX_WORDS]
+    pattern = _WORD if text.isascii() else _SPACED_WORD
+    spans = [word.span() for word in pattern.finditer(text)][:MAX_WORDS]
     if not spans:
         return characters
     edged = [(0, 0), *spans, (len(text), len(text))]

@@ -17,6 +17,7 @@ from roomguard.engine.text import Analyser, WordSettings
 from roomguard.engine.text.model import (
     _EDGE,
     _FACTORS,
+    _SPACED_WORD,
     _WORD,
     _WORD_FACTORS,
     MAX_BYTES,
@@ -32,6 +33,7 @@ from roomguard.engine.text.model import (
     from_bytes,
     grams,
     normal,
+    of_words,
     read,
     spelled,
     to_bytes,
@@ -54,7 +56,7 @@ MODEL = model(loud="cheap viewers")
 def test_each_gram_has_its_place(text: str) -> None:
     """Hashing all n-grams at once is hashing each by itself."""
     text = normal(text)
-    words = [_EDGE, *(crc32(word.encode()) for word in _WORD.findall(text)), _EDGE]
+    words = [_EDGE, *(crc32(word.encode()) for word in _SPACED_WORD.findall(text)), _EDGE]
     of_words = [
         sum(word * factor for word, factor in zip(words[at : at + order], _WORD_FACTORS, strict=False)) & (SIZE - 1)
         for order in WORD_ORDERS
@@ -83,7 +85,32 @@ def test_words_are_read_up_to_a_bound() -> None:
     """A text of many words costs no more than its first ones."""
     few, many = normal("a " * MAX_WORDS), normal("a " * 2 * MAX_WORDS)
 
-    assert len(grams(many)) - len(grams(few)) == 3 * (len(many) - len(few))
+    assert len(grams(many)) - len(grams(few)) == 2 * (len(many) - len(few))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("see it's new, ok", ("it's", "see it's", "it's new")),
+        ("купи дёшево здесь", ("дёшево", "купи дёшево", "купи дёшево здесь")),
+        ("싸게 팔아요 지금", ("싸게 팔아요",)),
+        ("सस्ते सिक्के यहाँ", ("सिक्के", "सस्ते सिक्के")),
+        ("便宜的金币在这里", ()),
+    ],
+)
+def test_words_of_scripts_with_spaces_are_read(text: str, words: tuple[str, ...]) -> None:
+    """Words count where spaces part them, whatever the script; elsewhere characters alone do."""
+    longer = {gram for gram in spelled(normal(text)) if len(gram) > 3}
+
+    assert set(words) <= longer
+    assert bool(longer) == bool(words)
+
+
+@pytest.mark.parametrize("text", ["get 10 coins, it's free!", "a.b/c?d=e_f", "''", "=" * 9])
+def test_a_plain_text_is_read_the_same_way_beside_another_script(text: str) -> None:
+    """The words of ASCII are the same words in a text that is not all ASCII."""
+    assert set(of_words(text)[:1]) <= set(of_words(f"{text} ж"))
+    assert _SPACED_WORD.findall(text) == _WORD.findall(text)
 
 
 def test_words_are_told_apart_by_order() -> None:
@@ -166,6 +193,7 @@ def _flipped(at: int) -> bytes:
         (_flipped(-20), "checksum"),
         (_flipped(9_000), "checksum"),
         (_headed(version=VERSION + 1), f"version {VERSION + 1}; this roomguard reads version {VERSION}"),
+        (_headed(version=VERSION - 1), f"version {VERSION - 1}; .*learn it again"),
         (_headed(bits=20), "do not fit"),
         (_headed(shapes=[0.0]), "do not fit"),
         (_headed(unit="much"), "damaged"),
