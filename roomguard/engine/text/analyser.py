@@ -3,7 +3,7 @@
 Most texts are *quiet*: a few passes in C show that they have nothing a rule about texts looks for (`facts.QUIET` says
 what that leaves open). They are known to be so, and what else a rule may ask of them is worked out when it does. Only
 the others are judged in full. What a text may cost is bounded: every step is linear, over at most 512 folded or 2,000
-raw code points, and looks at so many places only.
+raw code points (fewer of texts that are no prose, see `fold.readable`), and looks at so many places only.
 """
 
 from __future__ import annotations
@@ -251,13 +251,14 @@ class Analyser:
             facts = self._judge_usual(text, length, emotes, *usual.groups())
             if facts is not None:
                 return facts
-        part = text if length <= fold.MAX_FOLDED else fold.sample(text)
+        part = fold.sample(text)
         found = odd.find(part)
         seen = odd.look(found, part) if found else odd.NOTHING
-        dressed = seen.art or seen.invisible or seen.combining or seen.fancy
-        most = fold.MAX_DRESSED if dressed else fold.MAX_FOLDED
-        part = fold.sample(text, most) if dressed else part
-        low = fold.plain(part, seen.kinds)[: most + 1]
+        most = fold.MAX_FOLDED
+        if length > fold.MAX_WILD:
+            most = fold.readable(part, decked=bool(found) and _is_decked_out(seen, found))
+            part = fold.sample(text, most)
+        low = fold.plain(part, seen.kinds, most)
         joined = low.replace(" ", "")
         mixed = 0
         body = low
@@ -276,7 +277,7 @@ class Analyser:
         spaced = count >= 4 and 2 * count >= letters and fold.spaced_out(body.split(" "))
         # Letters and spaces alone: no sign that could make a link, stand for a letter or call a name.
         plain = joined.isalpha()
-        bare = plain and len(low) - letters == low.count(" ") and len(low) < fold.MAX_FOLDED
+        bare = plain and len(low) - letters == low.count(" ") and len(low) < most
         leet = not bare and fold.may_be_leet(part) is not None
         trace = body if longest <= 2 else ""
         facts = Facts(
@@ -308,10 +309,10 @@ class Analyser:
             if "@" in part:
                 facts.mentions = len(_mention.findall(part))
             contact = _may_be_contact_in(part, joined, plain=plain)
-        if length > fold.MAX_FOLDED or ("dot" in low if bare else may_link(low)):
+        if length > most or ("dot" in low if bare else may_link(low)):
             facts.may_link()
             suspect = suspect or facts.links > 0
-        suspect = suspect or (contact and length <= fold.MAX_FOLDED and facts.contacts > 0)
+        suspect = suspect or length > most or (contact and facts.contacts > 0)
         return facts if self._is_loud(facts, body, letters, count, suspect=suspect) else facts.quiet()
 
     def _score_as_it_stands(self, facts: Facts, padded: str) -> None:
@@ -365,6 +366,11 @@ def _is_tame(seen: odd.Odd, found: Sequence[str]) -> bool:
     if seen.art or seen.invisible or seen.combining or seen.fancy or seen.emoji > QUIET_EMOJI:
         return False
     return POINTING.isdisjoint(found)
+
+
+def _is_decked_out(seen: odd.Odd, found: Sequence[str]) -> bool:
+    """Whether a text is one of odd characters, of which less is read."""
+    return bool(seen.art or seen.invisible or seen.combining or seen.fancy) or len(found) > fold.MANY_ODD
 
 
 def _is_dressed(facts: Facts) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from unicodedata import category, combining
+from unicodedata import category, combining, normalize
 
 from roomguard.engine.text.confusables import LOOKALIKES
 
@@ -59,15 +59,20 @@ SELDOM_MARKS = _joining_within(_SELDOM_RANGES)
 BEYOND = "\U000101fd-\U0001bc9e\U0001d165-\U0001d244\U0001e000-\U0001e94a"
 """Where all of them lie that lie outside the basic plane, letters in between."""
 
-GROWN_8 = "\ufdfa-\ufdfb"
-"""Characters whose compatibility form is eight code points or more (up to eighteen)."""
-
-GROWN_4 = (
-    "\u2057\u2152\u2167\u2177\u247d-\u2487\u2a0c\u321d\u321e\u3300-\u3302\u3304\u3307\u3308\u330c\u330d\u3312\u3313"
-    "\u3315-\u3317\u3319-\u331b\u331f-\u3321\u332b\u332d\u332e\u3332-\u3334\u3336\u333d\u3343\u3347\u3348\u334a"
-    "\u334c\u334d\u3351\u3354\u3356\u337f\u3389\u33a8\u33ae\u33af\u33c2\u33c6\u33d8\ufdf2-\ufdf8\ufdfa-\ufdfc"
+_GROWING_RANGES = (
+    "\u00a8-\u00be\u0132-\u0149\u01c4-\u01f3\u02d8-\u02dd\u0344\u037a\u0384-\u0385\u0587\u0675-\u0678\u0958-\u095f\u09dc-\u0a5e"
+    "\u0b5c-\u0b5d\u0e33-\u0fb9\u1e9a\u1fbd-\u1ffe\u2017-\u2057\u20a8-\u2189\u222c-\u2230\u2469-\u24b5\u2a0c-\u2adc\u309b-\u30ff"
+    "\u3200-\u33ff\ufb00-\ufefc\uffe3"
 )
-"""Characters whose compatibility form is four code points or more. None of them ends with a mark."""
+
+
+def _growing_within(ranges: str) -> str:
+    """What has a compatibility form of several code points among what lies in the ranges of a class."""
+    return "".join(char for char in _members(ranges) if len(normalize("NFKC", char)) > 1)
+
+
+GROWING = _growing_within(_GROWING_RANGES) + "\U0001d15e-\U0001d1c0\U0001f100-\U0001f190\U0001f200-\U0001f248"
+"""Characters whose compatibility form is two code points or more, up to eighteen; of other planes all near them."""
 
 ART = "\u2500-\u25ff\u2800-\u28ff\U0001fb00-\U0001fbff\u2b1b\u2b1c"
 """Braille, boxes, blocks and squares, of which pictures are made."""

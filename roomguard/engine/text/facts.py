@@ -249,10 +249,12 @@ class Facts(msgspec.Struct, eq=False, gc=False):
         whole = low if part == text else text.lower()[: fold.MAX_LENGTH]  # some letters grow
         links = NONE
         if self._finder is not None and may_link(whole):
-            seen = whole if len(text) <= fold.MAX_FOLDED else low
-            links = self._finder.find(fold.latin(seen) if self.mixed_words else whole)
+            if self.mixed_words:
+                whole = low = fold.latin(low)
+            links = self._finder.find(whole, low)
             if not links.count and self.emoji and len(text) <= DISGUISED:
-                links = self._finder.find(shape.without_emoji(part).lower())
+                bare = shape.without_emoji(part).lower()
+                links = self._finder.find(bare, bare)
         self.links, self.domains, self.hidden_links = links.count, links.domains, links.hidden
         self.invites, self.blocked_domain = links.invites, links.blocked
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from unicodedata import normalize
 
 from roomguard.engine.text import odd
 from roomguard.engine.text.classes import (
     BEYOND,
     EMOJI,
-    GROWN_4,
-    GROWN_8,
+    GROWING,
     INVISIBLE,
     LOOKALIKE_LETTERS,
     MARKS,
@@ -43,19 +43,23 @@ MAX_FOLDED = 512
 """Code points that are folded: of longer texts the first and the last half of this."""
 
 MAX_DRESSED = 320
-"""The same for a text with drawings, zalgo, fancy letters or characters that show nothing: each costs work of its own,
-and nobody writes so much of them to be read."""
+"""The same for a text with drawings, zalgo, fancy letters or characters that show nothing, or with more odd characters,
+signs or what grows than anybody writes in prose: each costs work of its own, and nobody writes so much of them to be
+read."""
+
+MAX_WILD = 200
+"""The same for a text that is odd in both ways: of odd characters, and of signs or what grows."""
+
+MANY_ODD = 16
+_MANY_GROWING = 4
+_MANY_OTHERS = 128
+"""Odd characters, growing ones, and all but letters of ASCII, Cyrillic and the like, above which less is folded."""
 
 _NONSTARTERS = f"{MARKS}{SPOKEN_MARKS}{SELDOM_MARKS}\u3099\u309a\u302a-\u302f"
 _MAX_NONSTARTERS = 30
 _LONG = 128
 """Code points of a text from which on it is looked at whether it grows."""
-# A text ends where it has grown to MAX_FOLDED for sure: each of these ends with a character that what comes later does
-# not change unless it is the last, and loses at most its first to the character before it.
-_grows = re.compile(f"[{GROWN_4}]")
-_grown = re.compile(
-    f"(?:[^{GROWN_8}]*+[{GROWN_8}]){{{MAX_FOLDED // 7 + 1}}}|(?:[^{GROWN_4}]*+[{GROWN_4}]){{{MAX_FOLDED // 3 + 2}}}"
-)
+_grows = re.compile(f"[{GROWING}]")
 _invisible = re.compile(f"[{INVISIBLE}]")
 _marks = re.compile(f"[{MARKS}]+")
 # Without the many small ranges outside the basic plane a class is several times as fast; this one takes too much.
@@ -91,6 +95,8 @@ _GREEK_TO_LATIN = {chr(char): other for char, other in GREEK_TO_LATIN.items()}
 _LEET_BEYOND = {chr(char): other for char, other in LEET.items() if char > 127}
 _MAX_PICTURES = 8
 _SURROGATES = "surrogatepass"
+# In UTF-8 the characters of two bytes are letters, and the first of three or four bytes stands for the others.
+_LETTERS = bytes(i for i in range(0xE0) if i > 127 or chr(i).isalpha())
 
 
 def sample(text: str, most: int = MAX_FOLDED) -> str:
@@ -101,13 +107,29 @@ def sample(text: str, most: int = MAX_FOLDED) -> str:
     return f"{text[:half]} {text[-half:]}"
 
 
+def readable(text: str, *, decked: bool) -> int:
+    """How many code points are folded of a part of a text not all ASCII; `decked` says that it is of odd characters."""
+    if len(text) <= (MAX_WILD if decked else MAX_DRESSED):
+        return MAX_FOLDED
+    if _is_busy(text):
+        return MAX_WILD if decked else MAX_DRESSED
+    return MAX_DRESSED if decked else MAX_FOLDED
+
+
+def _is_busy(text: str) -> bool:
+    """Whether a long text has more of what is no letter, or of what grows, than anybody writes in prose."""
+    if len(text.encode("utf-8", _SURROGATES).translate(None, _LETTERS)) > _MANY_OTHERS:
+        return True
+    return len(list(islice(_grows.finditer(text), _MANY_GROWING + 1))) > _MANY_GROWING
+
+
 def ascii_words(data: bytes) -> list[str]:
     """The folded words of an ASCII text."""
     return data.translate(ASCII_FOLD, b"'`").decode().split()
 
 
-MAX_USUAL = MAX_FOLDED // 2
-"""Code points below which what is usual cannot grow beyond what is folded: none of it becomes more than two."""
+MAX_USUAL = 256
+"""Code points below which a text may be usual; none of it becomes more than two."""
 as_usual = re.compile(f"([{USUAL} ]++|[{USUAL_CYRILLIC} ]++)([{USUAL_PICTURES} ]*+)").fullmatch
 """Matches a text of letters with nothing odd about them, and the emoji behind them: most texts outside ASCII."""
 
@@ -117,7 +139,7 @@ def usual(text: str) -> str:
     return normalize("NFKC", text).casefold()
 
 
-def plain(text: str, kinds: int = odd.EVERY) -> str:
+def plain(text: str, kinds: int = odd.EVERY, most: int = MAX_FOLDED) -> str:
     """A non-ASCII text in plain letters: decorations off, compatibility forms resolved, case and lookalikes folded.
 
     `kinds` are the kinds of odd characters in it; the work for others is left out.
@@ -133,11 +155,12 @@ def plain(text: str, kinds: int = odd.EVERY) -> str:
         text = _may_be_long.sub(_shorten, text)
     if kinds & odd.HIDDEN:
         text = _invisible.sub("", text)
-    text = text[: MAX_FOLDED + 1]
+    text = text[: most + 1]
     if len(text) > _LONG and _grows.search(text):
-        grown = _grown.match(text)
-        text = text if grown is None else grown[0]
-    text = normalize("NFKC", text)[:MAX_FOLDED].casefold()
+        # Taken apart is cheap, putting together again is not, and of what has grown so much is not read anyway.
+        text = normalize("NFC", normalize("NFKD", text)[: most + 1])[: most + 1].casefold()
+    else:
+        text = normalize("NFKC", text)[: most + 1].casefold()
     if not kinds or text.isascii():
         return text
     if kinds & odd.ALIKE:
@@ -270,7 +293,7 @@ def spaced_out(words: list[str]) -> bool:
     singles = list(map(len, words)).count(1)
     if singles < 4 or 2 * singles < count:
         return False
-    singles -= sum(len(word) == 1 and word.isdigit() for word in words)
+    singles -= len([word for word in words if len(word) == 1 and word.isdigit()])
     return singles >= 4 and 2 * singles >= count
 
 

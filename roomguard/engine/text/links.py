@@ -27,9 +27,15 @@ _INVITE_STARTS = tuple(f"{invite}{end}" for invite in INVITES for end in "/?")
 MAX_LINKS = 16
 """Links looked at in one text; there is no more to learn from the seventeenth."""
 
-MAX_LOOKS = 16
-"""Places looked at in one text for one kind of link. Of more, the first and the last half are: a text in which so many
-could be the ending of a link is a wall of them, or of nothing."""
+MAX_LOOKS = 12
+"""Places looked at in one text for open links and hidden ones together. Of more, the first and the last half are: where
+so many could be the ending of a link the text is a wall of them, or of nothing."""
+
+_MAX_LOOKS_LONG = 8
+"""The same in a text of more than 512 code points."""
+
+_LEAST_LOOKS = 6
+"""Of them, those left for hidden links where the open ones took more; further ones are for letters apart."""
 
 _LONG = 512
 """Code points of a text beyond which no hidden links are looked for beside open ones."""
@@ -39,7 +45,7 @@ _MAX_SPACED = 400
 # A regular expression that has to try every character costs a hundred times what an automaton costs that finds the few
 # places where an ending stands. From there on it is a matter of a few characters, before and behind.
 # Texts come here in small letters: to ignore their case would cost a third more.
-_slash = re.compile(r"[/\\](?<=[prsgd:;\s].)")
+_slash = re.compile(r"/(?<=[prsgd:;\s].)")
 _BEFORE_SLASH = 14
 _before_slash = re.compile(r"(?:https?|hxxps?|ts3server|tg|discord)\s{0,2}[:;]?\s{0,2}\Z")
 _scheme = re.compile(
@@ -87,8 +93,12 @@ _apart_before = re.compile(r" ?([a-z0-9](?: [a-z0-9]){3,30})(?!\w)")
 _apart_ending = re.compile(r"(?:\.|dot) ?((?:[a-z] ){1,4}[a-z])(?!\w)")
 
 
-def _places(phrases: Iterable[str]) -> Callable[[str], list[tuple[int, int, int]]]:
-    """What finds where one of the phrases stands: (which, from, to), none over another."""
+_Place = tuple[int, int, int]
+"""Which phrase stands there, from where, and to where."""
+
+
+def _places(phrases: Iterable[str]) -> Callable[[str], list[_Place]]:
+    """What finds where one of the phrases stands, none over another."""
     return AhoCorasick(list(phrases), implementation=Implementation.DFA).find_matches_as_indexes
 
 
@@ -135,26 +145,32 @@ class LinkFinder:
     allow: frozenset[str] = frozenset()
     block: frozenset[str] = frozenset()
 
-    def find(self, text: str) -> Links:
-        """The links of a text of at most 2,000 code points, already in plain letters but with its punctuation."""
-        try:
-            return self._find(text)
-        except UnicodeEncodeError:  # half a pair of surrogates, which is a part of no link
-            return self._find(text.encode("utf-8", "replace").decode())
+    def find(self, text: str, ends: str) -> Links:
+        """The links of a text of at most 2,000 code points, already in plain letters but with its punctuation.
 
-    def _find(self, text: str) -> Links:
+        Hidden ones are looked for in `ends` alone: all of a text that is folded as a whole, both ends of a longer one.
+        """
+        try:
+            return self._find(text, ends)
+        except UnicodeEncodeError:  # half a pair of surrogates, which is a part of no link
+            return self._find(_without_halves(text), _without_halves(ends))
+
+    def _find(self, text: str, ends: str) -> Links:
         found: dict[str, str] = {}
         hidden: dict[str, str] = {}
         count = 0
+        looks = MAX_LOOKS if len(text) <= _LONG else _MAX_LOOKS_LONG
         if "/" in text or "\\" in text:
-            count = self._find_schemes(text, found)
+            count = self._find_schemes(text, found, looks)
         if "." in text:
-            count += self._find_bare(text, found, MAX_LINKS - count)
+            places = _few(_endings(text), looks)
+            looks = max(_LEAST_LOOKS, looks - len(places))
+            count += self._find_bare(text, places, found, MAX_LINKS - count)
         if count < MAX_LINKS and (not count or len(text) <= _LONG):
-            self._find_gapped(text, hidden, found)
+            self._find_gapped(ends, _few(_gapped_endings(ends), looks), hidden, found)
             # Letters apart are half of them spaces.
-            if len(hidden) < MAX_LINKS and len(text) <= _MAX_SPACED and 10 * text.count(" ") >= 3 * len(text):
-                self._find_apart(text, hidden)
+            if len(hidden) < MAX_LINKS and len(ends) <= _MAX_SPACED and 10 * ends.count(" ") >= 3 * len(ends):
+                self._find_apart(ends, hidden)
         every = found | hidden
         if not every:
             return NONE
@@ -176,9 +192,10 @@ class LinkFinder:
         found.setdefault(host, path)
         return 1
 
-    def _find_schemes(self, text: str, found: dict[str, str]) -> int:
+    def _find_schemes(self, text: str, found: dict[str, str], most: int) -> int:
         count = past = 0
-        for slash in islice(_slash.finditer(text), MAX_LOOKS):
+        # A search for one character is several times as fast as one for either of two.
+        for slash in islice(_slash.finditer(text.replace("\\", "/")), most):
             at = slash.start()
             scheme = _before_slash.search(text, max(past, at - _BEFORE_SLASH), at) if at >= past else None
             match = _scheme.match(text, scheme.start()) if scheme else None
@@ -190,9 +207,9 @@ class LinkFinder:
                     break
         return count
 
-    def _find_bare(self, text: str, found: dict[str, str], most: int) -> int:
+    def _find_bare(self, text: str, places: list[_Place], found: dict[str, str], most: int) -> int:
         count = past = paths = 0
-        for _, at, _ in _few(_endings(text)):
+        for _, at, _ in places:
             if at < past:
                 continue
             match = _name_around(text, at, past)
@@ -212,10 +229,10 @@ class LinkFinder:
                 break
         return count
 
-    def _find_gapped(self, text: str, hidden: dict[str, str], found: dict[str, str]) -> None:
+    def _find_gapped(self, text: str, places: list[_Place], hidden: dict[str, str], found: dict[str, str]) -> None:
         seen: set[str] = set()
         past = 0
-        for index, first, _ in _few(_gapped_endings(text)):
+        for index, first, _ in places:
             at = first + (index >= _FIRST_OF_TWO_SIGNS)
             if text[max(0, at - 3) : at + 1].rstrip()[-1:] not in _LAST_OF_DOT:
                 continue
@@ -243,7 +260,7 @@ class LinkFinder:
 
     def _find_apart(self, text: str, hidden: dict[str, str]) -> None:
         past = 0
-        for _, at, _ in _few(_apart_endings(text)):
+        for _, at, _ in _few(_apart_endings(text), _LEAST_LOOKS):
             ending = _apart_ending.match(text, at)
             before = (
                 _apart_before.match(text[max(past, at - _BEFORE_DOT) : at][::-1]) if ending and at >= past else None
@@ -281,10 +298,14 @@ def _in_path(text: str, start: int) -> bool:
     return match is not None and match.end() > start
 
 
-def _few(places: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    if len(places) <= MAX_LOOKS:
+def _few(places: list[_Place], most: int) -> list[_Place]:
+    if len(places) <= most:
         return places
-    return places[: MAX_LOOKS // 2] + places[-MAX_LOOKS // 2 :]
+    return places[: most // 2] + places[-(most // 2) :]
+
+
+def _without_halves(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def may_link(low: str) -> bool:

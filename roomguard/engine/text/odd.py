@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from roomguard.engine.text.classes import (
@@ -35,7 +36,10 @@ MAX_KNOWN = 8192
 _MANY = 24
 """Odd characters of which on a `Counter` is worth its own cost."""
 _MANY_KINDS = 64
-"""Different odd characters of which on each is not looked up by itself."""
+_MANY_NEW = 8
+"""Different odd characters, and such as were never seen before, of which on each is not looked up by itself."""
+_MAX_COUNTED = 192
+"""Of a text with so many kinds, odd characters that are counted; what comes behind is left out."""
 
 _TABLE = tuple(
     (kind, re.compile(f"[{members}]"))
@@ -46,7 +50,7 @@ _TABLE = tuple(
 )  # fmt: skip
 _ANY = MARKS + INVISIBLE + EMOJI + ART + FANCY + ODD_APOSTROPHES + LOOKALIKE_LETTERS + FOLDED_ODD
 _odd = re.compile(f"[{without_astral(_ANY)}{ASTRAL}]")
-_joined_emoji = re.compile(f"[{EMOJI}\ufe0f\U0001f3fb-\U0001f3ff]\u200d(?=[{EMOJI}])")
+_joined_emoji = re.compile(f"\u200d(?<=[{EMOJI}\ufe0f\U0001f3fb-\U0001f3ff].)(?=[{EMOJI}])")
 find = _odd.findall
 """The odd characters of a text. One without any folds by NFKC and casefold alone."""
 
@@ -85,9 +89,13 @@ def look(found: list[str], text: str) -> Odd:
     A joined family of emoji counts each of its members, a flag (two code points) once. What shows nothing but belongs
     to an emoji is no invisible character.
     """
-    seen = Counter(found) if len(found) > _MANY else _counted(found)
-    if len(seen) > _MANY_KINDS:
-        return _look_at_all("".join(found), text)
+    if len(found) > _MANY:
+        distinct = set(found)
+        if len(distinct) > _MANY_KINDS or _new_among(distinct) > _MANY_NEW:
+            return _look_at_all("".join(found[:_MAX_COUNTED]), text)
+        seen: Mapping[str, int] = Counter(found)
+    else:
+        seen = _counted(found)
     every = emoji = flags = art = invisible = combining = fancy = 0
     pictures: list[str] = []
     for char, count in seen.items():
@@ -110,6 +118,10 @@ def look(found: list[str], text: str) -> Odd:
     if invisible:
         invisible = _unseen(invisible, text)
     return Odd(every, emoji - flags // 2, art, invisible, combining, fancy, tuple(pictures))
+
+
+def _new_among(distinct: set[str]) -> int:
+    return len([char for char in distinct if char not in _kinds])
 
 
 def _counted(found: list[str]) -> dict[str, int]:

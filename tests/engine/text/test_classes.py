@@ -8,7 +8,7 @@ from unicodedata import combining, normalize
 from hypothesis import given, settings, strategies as st
 
 from roomguard.engine.text import fold, odd
-from roomguard.engine.text.classes import GROWN_4, GROWN_8, SELDOM_MARKS, without_astral
+from roomguard.engine.text.classes import GROWING, SELDOM_MARKS, without_astral
 
 EVERY = [char for char in map(chr, range(0x110000)) if not "\ud800" <= char <= "\udfff"]
 
@@ -26,13 +26,12 @@ def test_the_quick_class_takes_all_marks() -> None:
 
 
 def test_what_grows() -> None:
-    """The two classes are those whose compatibility forms are so long, and none of these ends with a mark."""
-    for members, least in ((GROWN_4, 4), (GROWN_8, 8)):
-        grown = re.compile(f"[{members}]")
-        forms = {char: normalize("NFKC", char) for char in EVERY}
+    """All whose compatibility form is several code points are in the class, and of the basic plane nothing else."""
+    growing = re.compile(f"[{GROWING}]")
+    grown = {char for char in EVERY if len(normalize("NFKC", char)) > 1}
 
-        assert [] == [char for char, form in forms.items() if (len(form) >= least) != bool(grown.match(char))]
-        assert {0} == {combining(form[-1]) for char, form in forms.items() if grown.match(char)}
+    assert [] == [char for char in grown if not growing.match(char)]
+    assert [] == [char for char in EVERY if char < "\U00010000" and growing.match(char) and char not in grown]
 
 
 def test_usual_letters() -> None:
@@ -68,11 +67,14 @@ syllables = st.builds(str.__add__, letters, marks)
 
 @given(st.lists(st.builds(str.__mul__, syllables, st.integers(1, 90)), min_size=1, max_size=12))
 @settings(max_examples=400, deadline=None)
-def test_a_text_that_grows_is_cut_where_nothing_changes(parts: list[str]) -> None:
-    """What a text is folded to is the beginning of what all of it is folded to."""
-    text = "".join(parts)
+def test_a_text_that_grows_is_cut(parts: list[str]) -> None:
+    """What has not grown beyond what is folded folds as it would uncut; of other texts so much as is folded is left."""
+    text = "".join(parts)[: fold.MAX_FOLDED]
+    decomposed = normalize("NFKD", text)
+    folded = fold.plain(text, 0)
 
-    assert normalize("NFKC", text[: fold.MAX_FOLDED + 1])[: fold.MAX_FOLDED].casefold() == fold.plain(text, 0)
+    whole = normalize("NFKC", text).casefold()
+    assert folded == whole if len(decomposed) <= fold.MAX_FOLDED else len(folded) <= fold.MAX_FOLDED + 1
 
 
 def test_series_are_taken_out() -> None:
