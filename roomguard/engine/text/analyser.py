@@ -251,10 +251,10 @@ class Analyser:
             facts = self._judge_usual(text, length, emotes, *usual.groups())
             if facts is not None:
                 return facts
-        part = fold.sample(text)
+        most = fold.MAX_OTHERS
+        part = fold.sample(text, most)
         found = odd.find(part)
         seen = odd.look(found, part) if found else odd.NOTHING
-        most = fold.MAX_FOLDED
         if length > fold.MAX_WILD:
             most = fold.readable(part, decked=bool(found) and _is_decked_out(seen, found))
             part = fold.sample(text, most)

@@ -40,14 +40,17 @@ MAX_LENGTH = 2000
 """Code points of a text that are looked at; what lies behind is not judged."""
 
 MAX_FOLDED = 512
-"""Code points that are folded: of longer texts the first and the last half of this."""
+"""Code points that are folded of an ASCII text: of longer ones the first and the last half of this."""
 
-MAX_DRESSED = 320
+MAX_OTHERS = 320
+"""The same for a text of other characters, which take several times the work; hardly a message in a room is longer."""
+
+MAX_DRESSED = 256
 """The same for a text with drawings, zalgo, fancy letters or characters that show nothing, or with more odd characters,
 signs or what grows than anybody writes in prose: each costs work of its own, and nobody writes so much of them to be
 read."""
 
-MAX_WILD = 200
+MAX_WILD = 192
 """The same for a text that is odd in both ways: of odd characters, and of signs or what grows."""
 
 MANY_ODD = 16
@@ -110,10 +113,10 @@ def sample(text: str, most: int = MAX_FOLDED) -> str:
 def readable(text: str, *, decked: bool) -> int:
     """How many code points are folded of a part of a text not all ASCII; `decked` says that it is of odd characters."""
     if len(text) <= (MAX_WILD if decked else MAX_DRESSED):
-        return MAX_FOLDED
+        return MAX_OTHERS
     if _is_busy(text):
         return MAX_WILD if decked else MAX_DRESSED
-    return MAX_DRESSED if decked else MAX_FOLDED
+    return MAX_DRESSED if decked else MAX_OTHERS
 
 
 def _is_busy(text: str) -> bool:

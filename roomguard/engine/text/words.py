@@ -98,8 +98,9 @@ class _Cues:
 
     def __init__(self, cues: dict[str, _Cue]) -> None:
         values = list(cues.values())
-        self._distinct = list(dict.fromkeys(values))
-        places = {cue: place for place, cue in enumerate(self._distinct)}
+        distinct = list(dict.fromkeys(values))
+        places = {cue: place for place, cue in enumerate(distinct)}
+        self._told = [_told(cue) for cue in distinct]
         self._places = [places[cue] for cue in values]
         self._find = _automaton(list(cues)) if cues else None
         self._weighed: dict[frozenset[int], Scores] = {}
@@ -120,16 +121,33 @@ class _Cues:
 
     def _weigh(self, cues: frozenset[int]) -> Scores:
         best: dict[tuple[bool, str], int] = {}
-        anchored: set[bool] = set()
+        anchored = set()
+        told = self._told
         for place in cues:
-            cue = self._distinct[place]
-            if cue.anchor:
-                anchored.add(cue.begging)
-            for begging in (False, True) if cue.both else (cue.begging,):
-                if best.get((begging, cue.kind), 0) < cue.points:
-                    best[begging, cue.kind] = cue.points
-        best = {key: points for key, points in best.items() if key[0] in anchored}
-        return _sum(best) if best else NO_SCORES
+            anchor, given = told[place]
+            anchored.add(anchor)
+            for key, points in given:
+                if best.get(key, 0) < points:
+                    best[key] = points
+        advert = begging = 0
+        kinds = set()
+        for (is_begging, kind), points in best.items():
+            if is_begging in anchored:
+                kinds.add(kind)
+                if is_begging:
+                    begging += points
+                else:
+                    advert += points
+        return Scores(advert=advert, begging=begging, kinds=tuple(sorted(kinds))) if kinds else NO_SCORES
+
+
+_Told = tuple[bool | None, tuple[tuple[tuple[bool, str], int], ...]]
+
+
+def _told(cue: _Cue) -> _Told:
+    """Which score a cue anchors, if any, and what it gives: points for being an advert (False) or begging (True)."""
+    scores = (False, True) if cue.both else (cue.begging,)
+    return cue.begging if cue.anchor else None, tuple(((begging, cue.kind), cue.points) for begging in scores)
 
 
 _MIN_JOINED = 4
@@ -253,12 +271,6 @@ class WordLists:
     def joined_scores(self, joined: str) -> Scores:
         """The same for a text whose letters stood apart, so that nobody knows where its words end."""
         return self._joined_cues.scores(joined)
-
-
-def _sum(best: dict[tuple[bool, str], int]) -> Scores:
-    begging = sum(points for (is_begging, _), points in best.items() if is_begging)
-    advert = sum(points for (is_begging, _), points in best.items() if not is_begging)
-    return Scores(advert=advert, begging=begging, kinds=tuple(sorted({kind for _, kind in best})))
 
 
 def _builtin_cues() -> dict[str, _Cue]:
