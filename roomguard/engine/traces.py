@@ -160,10 +160,12 @@ class Traced(Keyed):
         """Count what waits of this near skeleton."""
         self._expire(now)
         asked, chunk = self.asked, self.open
-        begin = asked.get(key, 0)
+        begin, end = asked.get(key, 0), chunk.number + len(chunk.times)
+        if begin == end:
+            return  # asked before, by another rule or for the evidence, and nothing has come since
         if len(asked) >= ASKED:
             asked.clear()
-        asked[key] = chunk.number + len(chunk.times)
+        asked[key] = end
         # What has the same near skeleton has all of its words: the longest rule out most.
         first, *others = sorted(key.encode().split(b" "), key=len, reverse=True)
         second = others[0] if others else first
@@ -171,10 +173,9 @@ class Traced(Keyed):
         for older in self.chunks.values():
             text = older.text
             if older.number + CHUNK > begin and first in text and second in text:
-                self._count(older, _places(text, first, others, CHUNK + older.number - begin), key)
+                self._count(older, _places(older, first, others, CHUNK + older.number - begin), key)
         if first in chunk.text:
-            fresh = chunk.number + len(chunk.times) - begin
-            self._count(chunk, _places(chunk.text, first, others, fresh), key)
+            self._count(chunk, _places(chunk, first, others, end - begin), key)
 
     def _count(self, chunk: _Chunk, places: list[int], key: str) -> None:
         """Count those at some places of a chunk that have the near skeleton."""
@@ -246,19 +247,20 @@ def _number(line: str) -> float:
     return int(line) if line.lstrip("-").isdigit() else float(line)
 
 
-def _places(text: bytes | bytearray, word: bytes, others: Sequence[bytes], fresh: int) -> list[int]:
-    """The lines of a text, of its last `fresh` ones, in which a word stands and the `others` as well.
+def _places(chunk: _Chunk, word: bytes, others: Sequence[bytes], fresh: int) -> list[int]:
+    """The traces of a chunk, of its last `fresh` ones, in which a word stands and the `others` as well.
 
-    They are found without a look at each line: of those with the longest word hardly any has all of the others too.
-    In a wave everybody asks the same, and only the last line is new.
+    They are found without a look at each: of those with the longest word hardly any has all of the others too.
+    In a wave everybody asks the same, only the last trace is new, and what is before it is not even counted.
     """
-    end, line = 0, text.count(_LINE) - fresh
-    if line > 0:
+    text, place, end = chunk.text, max(0, _size(chunk) - fresh), 0
+    if place:
         end = len(text) - 1
         for _ in range(fresh):
             end = text.rfind(_LINE, 0, end)
         end += 1
     places: list[int] = []
+    counted = end
     at = text.find(word, end)
     while at >= 0:
         begin, end = text.rfind(_LINE, 0, at) + 1, text.find(_LINE, at)
@@ -267,15 +269,21 @@ def _places(text: bytes | bytearray, word: bytes, others: Sequence[bytes], fresh
             if other not in trace:
                 break
         else:
-            places.append(text.count(_LINE, 0, begin))
+            place += text.count(_LINE, counted, begin)
+            counted = begin
+            places.append(place)
         at = text.find(word, end)
     return places
 
 
+def _size(chunk: _Chunk) -> int:
+    """How many traces are in a chunk."""
+    return len(chunk.times) // SIZE if isinstance(chunk.times, bytes) else len(chunk.times)
+
+
 def _tail(lines: bytes | bytearray, chunk: _Chunk, first: int) -> list[str]:
     """The lines of a chunk from the line `first` on: in a wave that is the last one, and no other need be read."""
-    size = len(chunk.times) // (SIZE if isinstance(chunk.times, bytes) else 1)
-    tail = lines.rsplit(_LINE, size - first + 1)[1 if first else 0 : -1]
+    tail = lines.rsplit(_LINE, _size(chunk) - first + 1)[1 if first else 0 : -1]
     return [line.decode() for line in tail]
 
 

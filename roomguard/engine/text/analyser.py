@@ -2,7 +2,7 @@
 
 Most texts are *quiet*: a few passes in C show that they have nothing a rule about texts looks for (`facts.QUIET` says
 what that leaves open). They are known to be so, and what else a rule may ask of them is worked out when it does. Only
-the others are judged in full. What a text may cost is bounded: every step is linear, over at most 512 folded or 2,000
+the others are judged in full. What a text may cost is bounded: every step is linear, over at most 416 folded or 2,000
 raw code points (fewer of texts that are no prose, see `fold.readable`), and looks at so many places only.
 """
 

@@ -40,7 +40,7 @@ _pointed = re.compile(rf"[{''.join(sorted(POINTING))}]\ufe0f?\s{{0,2}}[@\w]")
 
 
 def count_contacts(text: str, digits: int) -> int:
-    """Ways to get in touch in a text of at most 513 code points, which has so many digits."""
+    """Ways to get in touch in a text of at most 417 code points, which has so many digits."""
     found = 0
     if "@" in text and "." in text:
         found += _count_named(text, _mail, _mail_name, _MAIL_NAME)

@@ -39,10 +39,10 @@ from roomguard.engine.text.confusables import (
 MAX_LENGTH = 2000
 """Code points of a text that are looked at; what lies behind is not judged."""
 
-MAX_FOLDED = 512
+MAX_FOLDED = 416
 """Code points that are folded of an ASCII text: of longer ones the first and the last half of this."""
 
-MAX_OTHERS = 320
+MAX_OTHERS = 288
 """The same for a text of other characters, which take several times the work; hardly a message in a room is longer."""
 
 MAX_DRESSED = 256
