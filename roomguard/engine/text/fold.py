@@ -42,15 +42,15 @@ MAX_LENGTH = 2000
 MAX_FOLDED = 416
 """Code points that are folded of an ASCII text: of longer ones the first and the last half of this."""
 
-MAX_OTHERS = 288
+MAX_OTHERS = 264
 """The same for a text of other characters, which take several times the work; hardly a message in a room is longer."""
 
-MAX_DRESSED = 256
+MAX_DRESSED = 232
 """The same for a text with drawings, zalgo, fancy letters or characters that show nothing, or with more odd characters,
 signs or what grows than anybody writes in prose: each costs work of its own, and nobody writes so much of them to be
 read."""
 
-MAX_WILD = 192
+MAX_WILD = 176
 """The same for a text that is odd in both ways: of odd characters, and of signs or what grows."""
 
 MANY_ODD = 16
