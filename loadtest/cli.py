@@ -80,7 +80,7 @@ def _load_arguments(top: argparse.ArgumentParser) -> None:
     load.add_argument("--rate", type=_number(1, 1e6), default=50_000.0, help="events a second, all edges together")
     load.add_argument("--seconds", type=_number(1, 86_400), default=30.0)
     load.add_argument("--batch", type=_count(1, 4096), default=128, help="most events a frame")
-    load.add_argument("--linger-ms", type=_number(0.1, 1e4), default=20.0, help="longest an edge gathers a frame")
+    load.add_argument("--linger-ms", type=_number(0.1, 1e4), default=5.0, help="longest an edge gathers a frame")
     load.add_argument("--seed", type=int, default=7)
     load.add_argument("--zipf", type=_number(0, 4), default=1.1, help="exponent of the rooms' popularity")
     load.add_argument("--gap", type=_number(1, 1e5), default=20.0, help="mean seconds between a user's events")

@@ -21,8 +21,11 @@ class Load:
     seconds: float = 30.0
     batch: int = 128
     """Most events a frame carries."""
-    linger: float = 0.02
-    """Longest time an edge gathers events for a frame, so that low rates use smaller frames."""
+    linger: float = 0.005
+    """Longest time an edge gathers events for a frame, so that low rates use smaller frames.
+
+    As an edge should: at 50,000 events a second over four edges, frames of 60 cost the guard about a tenth more CPU than
+    those of 128, which 20 ms would fill, and acks come in half the time."""
     seed: int = 7
     zipf: float = 1.1
     gap: float = 20.0

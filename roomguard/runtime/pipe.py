@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import trio
 
-from roomguard.runtime.tick import LARGE_READ_BYTES, Tick
+from roomguard.runtime.tick import LARGE_READ_BYTES, SMALL_FRAME_BYTES, Tick
 
 _LINGER_BYTES = 4 * 1024 * 1024
 _DISCARD_BYTES = 65_536
@@ -50,6 +50,8 @@ class Pipe(trio.abc.Stream):
         self._socket = transport.socket if isinstance(transport, trio.SocketStream) else None
         self._tick = tick
         self._last_read = 0
+        self._gathers = False
+        """Whether the latest read was of the kind that should wait for the beat, if there is one."""
         self._hard_close = hard_close
         self.linger_s = linger_s
         self._pushed: list[bytes] = []
@@ -91,7 +93,7 @@ class Pipe(trio.abc.Stream):
         tick = self._tick
         if self._last_read == max_bytes:
             await trio.lowlevel.checkpoint()  # there is more
-        elif 0 < self._last_read < LARGE_READ_BYTES and tick is not None and tick.thick:
+        elif self._gathers and tick is not None and tick.thick:
             await tick.wait()
         else:
             await self._wait_readable(sock)
@@ -106,16 +108,19 @@ class Pipe(trio.abc.Stream):
                 raise trio.BrokenResourceError(str(error)) from error
             else:
                 self._last_read = len(data)
+                self._gathers = False  # until it is known what it brought
                 return data
 
     async def _wait_readable(self, sock: trio.socket.SocketType) -> None:
         await trio.lowlevel.wait_readable(sock)
-        if self._tick is not None and self._tick.thick and self._last_read < LARGE_READ_BYTES:
+        if self._tick is not None and self._tick.thick and self._gathers:
             await self._tick.wait()
 
     def saw(self, frames: int) -> None:
         """The latest read brought so many whole messages."""
-        if self._tick is not None and self._last_read < LARGE_READ_BYTES:
+        read = self._last_read
+        self._gathers = read < LARGE_READ_BYTES and read < frames * SMALL_FRAME_BYTES
+        if self._gathers and self._tick is not None:
             self._tick.saw(frames)
 
     def send_now(self, data: bytes) -> int:

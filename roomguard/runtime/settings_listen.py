@@ -80,7 +80,7 @@ class ListenSettings:
     """How many of those may come at once. Beyond it: close 1008. Whole messages are held back by acks instead."""
     receive_bytes: int = _int(262_144, 4_096)
     """Bytes read from a socket at once."""
-    tick_ms: float = attrs.field(default=2.0, validator=_between(0, 50))
+    tick_ms: float = attrs.field(default=0.0, validator=_between(0, 50))
     """Milliseconds between two readings of a connection while small frames come thick (over 1,000 a second on all
     connections together): they are read and answered several at a time, each waits no longer than this. 0: never."""
     message_queue: int = _int(16, 1, 10_000)
