@@ -175,11 +175,12 @@ def _outcome(room: RoomGuard, case: Case, rule: Rule) -> str:
 
 def _has_work(room: RoomGuard, case: Case, rule: Rule) -> bool:
     """Whether anything the rule asks for is not in force yet."""
-    if any(_is_new(room, case, case.subject, step.kind) for step in _steps(room, case, case.subject, rule)):
-        return True
+    for step in _steps(room, case, case.subject, rule):
+        if _is_new(room, case, case.subject, step.kind):
+            return True
     if "restrict" in rule.settings.action and room.restricted_until <= case.now:
         return True
-    return any(user != case.subject for user, _ in _members(room, case, rule))
+    return bool(rule.clusters) and any(user != case.subject for user, _ in _members(room, case, rule))
 
 
 def _is_new(room: RoomGuard, case: Case, user: str, kind: str) -> bool:
@@ -297,8 +298,7 @@ def _act(room: RoomGuard, case: Case, user: str, found: Sequence[Found]) -> tupl
         for action, _ in struck[1:]:
             room.stance.gave_no_strike(action.id)
     for rule, _ in found:
-        window = _window(room, case, rule)
-        if window is not None:
+        if rule.clusters and (window := _window(room, case, rule)) is not None:
             window.take(user)
     return [proposal for proposal in chosen if not _waits(proposal)], actions
 
@@ -362,6 +362,8 @@ def _own(room: RoomGuard, case: Case, rule: Rule) -> tuple[str, ...]:
     if case.kind != "chat":
         return ()
     event_id: str = case.event.id
+    if not rule.clusters:
+        return (event_id,)
     earlier = next((events for user, events in _members(room, case, rule) if user == case.subject), ())
     return (*(id_ for id_ in earlier if id_ != event_id), event_id)
 
@@ -426,6 +428,8 @@ def _others(room: RoomGuard, case: Case, rules: Iterable[Rule], alerts: list[Ale
     """The other users of the clusters that rules hit, with those rules; each user out of each rule's budget."""
     others: dict[str, list[Found]] = {}
     for rule in rules:
+        if not rule.clusters:
+            continue
         for user, events in _members(room, case, rule):
             if user == case.subject or is_exempt(room, user, None):
                 continue

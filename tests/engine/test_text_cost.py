@@ -116,11 +116,6 @@ def judging(text: str) -> int:
     return least
 
 
-_WORDS = PROGRAM.analyser._words
-_WEIGHED = (_WORDS._cues, _WORDS._stretched_cues, _WORDS._joined_cues)
-"""What remembers how the cues that were found together weigh; who sends fresh texts meets them for the first time."""
-
-
 def receiving(text: str) -> int:
     """CPU nanoseconds for a room to take a text from somebody it did not know, a while after the last one."""
     least = 10**12
@@ -128,8 +123,6 @@ def receiving(text: str) -> int:
         number = next(_numbers)
         PROGRAM.analyser._young.clear()
         PROGRAM.analyser._old.clear()
-        for cues in _WEIGHED:
-            cues._weighed.clear()
         near_of.cache_clear()
         event, at = chat(f"u{number}", text, number * 20, id=f"e{number}"), START + number * 20
         begin = process_time_ns()

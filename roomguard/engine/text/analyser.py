@@ -46,6 +46,8 @@ _FEW_SIGNS = 2
 _READINGS = 2
 """Readings of one text beside the plain one that are looked through: nobody can read what is disguised in three ways.
 Longer texts than `DISGUISED` are not read as leet either where their letters are dressed up already."""
+_CUT = 512
+"""Code points of a text above which there is one such reading: of so long a text only the ends are read anyway."""
 MEMO_LENGTH = 24
 """Code points of the longest text that is remembered: in real chat half of the texts up to here are copies of one of
 the 12,000 before, of longer ones a tenth."""
@@ -338,11 +340,12 @@ class Analyser:
         if stretched:
             facts.skeleton = fold.collapse_runs(body)
             others.append(f" {facts.skeleton} ")
-        if leet and len(others) < _READINGS and (facts.length <= DISGUISED or not _is_dressed(facts)):
+        most = _READINGS if facts.length <= _CUT else 1
+        if leet and len(others) < most and (facts.length <= DISGUISED or not _is_dressed(facts)):
             read = f" {fold.leet(part)} "
             if lists.has_trigger(read) and fold.leet_like(part):
                 others.append(read)
-        if apart and len(others) < _READINGS:
+        if apart and len(others) < most:
             others.append(f" {fold.emoji_apart(part)} ")
         for other in dict.fromkeys(others):
             if other not in variants and (other == read or lists.has_trigger(other)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import filterfalse, islice
 from unicodedata import normalize
 
 from roomguard.engine.text import odd
@@ -42,15 +42,15 @@ MAX_LENGTH = 2000
 MAX_FOLDED = 416
 """Code points that are folded of an ASCII text: of longer ones the first and the last half of this."""
 
-MAX_OTHERS = 264
+MAX_OTHERS = 240
 """The same for a text of other characters, which take several times the work; hardly a message in a room is longer."""
 
-MAX_DRESSED = 232
+MAX_DRESSED = 200
 """The same for a text with drawings, zalgo, fancy letters or characters that show nothing, or with more odd characters,
 signs or what grows than anybody writes in prose: each costs work of its own, and nobody writes so much of them to be
 read."""
 
-MAX_WILD = 176
+MAX_WILD = 144
 """The same for a text that is odd in both ways: of odd characters, and of signs or what grows."""
 
 MANY_ODD = 16
@@ -131,7 +131,7 @@ def ascii_words(data: bytes) -> list[str]:
     return data.translate(ASCII_FOLD, b"'`").decode().split()
 
 
-MAX_USUAL = 256
+MAX_USUAL = 240
 """Code points below which a text may be usual; none of it becomes more than two."""
 as_usual = re.compile(f"([{USUAL} ]++|[{USUAL_CYRILLIC} ]++)([{USUAL_PICTURES} ]*+)").fullmatch
 """Matches a text of letters with nothing odd about them, and the emoji behind them: most texts outside ASCII."""
@@ -240,21 +240,24 @@ def _words_of(text: str, pictures: Sequence[str]) -> list[str]:
 
 def _unmix(words: list[str]) -> tuple[list[str], int]:
     """Each word in one script: Cyrillic where it can be nothing else or most words are, otherwise Latin."""
-    others = [word for word in words if not word.isascii()]
-    only = [not ONLY_CYRILLIC.isdisjoint(word) for word in others]
-    blends = [_latin.search(word) is not None for word in others]
-    keep_latin = len(words) - len(others) >= sum(only)
+    others = list(filterfalse(str.isascii, words))
+    either = list(map(ONLY_CYRILLIC.isdisjoint, others))  # whether it may be Latin, by its letters
+    blends = list(map(_latin.search, others))
+    pure = blends.count(None)
+    keep_latin = len(words) - len(others) >= either.count(False)
     # Exchanged all at once: to do it word by word takes several times as long.
     joined = " ".join(others)
     as_latin = latin(joined).split(" ") if keep_latin else others
-    as_cyrillic = _replaced(joined, _LATIN_TO_CYRILLIC).split(" ") if any(blends) else others
+    as_cyrillic = _replaced(joined, _LATIN_TO_CYRILLIC).split(" ") if pure < len(others) else others
     unmixed = iter(
         [
-            (cyrillic if blend else word) if own or not keep_latin else plain_word
-            for word, own, blend, plain_word, cyrillic in zip(others, only, blends, as_latin, as_cyrillic, strict=True)
+            plain_word if free and keep_latin else word if blend is None else cyrillic
+            for word, free, blend, plain_word, cyrillic in zip(
+                others, either, blends, as_latin, as_cyrillic, strict=True
+            )
         ]
     )
-    return [word if word.isascii() else next(unmixed) for word in words], sum(blends)
+    return [word if word.isascii() else next(unmixed) for word in words], len(others) - pure
 
 
 def collapse_runs(text: str) -> str:

@@ -31,8 +31,9 @@ MAX_LOOKS = 12
 """Places looked at in one text for open links and hidden ones together. Of more, the first and the last half are: where
 so many could be the ending of a link the text is a wall of them, or of nothing."""
 
-_MAX_LOOKS_LONG = 8
-"""The same in a text of more than 512 code points."""
+_MAX_LOOKS_LONG = 6
+"""The same in a text of more than 512 code points, half of it for links that begin with a scheme: those that have an
+ending too are found by it."""
 
 _LEAST_LOOKS = 6
 """Of them, those left for hidden links where the open ones took more; further ones are for letters apart."""
@@ -161,7 +162,7 @@ class LinkFinder:
         count = 0
         looks = MAX_LOOKS if len(text) <= _LONG else _MAX_LOOKS_LONG
         if "/" in text or "\\" in text:
-            count = self._find_schemes(text, found, looks)
+            count = self._find_schemes(text, found, looks if len(text) <= _LONG else looks // 2)
         if "." in text:
             places = _few(_endings(text), looks)
             looks = max(_LEAST_LOOKS, looks - len(places))

@@ -13,6 +13,8 @@ KNOWN = "\t"
 """What a trace begins with that has its near skeleton behind it; see `engine.traces`."""
 _NOISE = frozenset("a an and at be but for i in is it its me my of on or so the this to u ur you your".split())
 _NEAR_WORDS = 6
+_STRETCHED_WORDS = 24
+"""Words of a stretched text that are shortened before the longest are taken: of more, the longest as they stand."""
 _digit = re.compile(r"\d")
 _no_vowel = re.compile(" [bcdfghjklmnpqrstvwxz0-9бвгджзйклмнпрстфхцчшщъь]{5}")
 _vowel = re.compile("[aeiouyаеёиоуыэюя]|[^\x00-\x7fа-я]")
@@ -40,6 +42,8 @@ def near_words(body: str, distinct: set[str], joined: str, *, stretched: bool) -
     keep = distinct - _NOISE
     picky = not joined.isalpha() or _no_vowel.search(f" {body}") is not None
     if stretched and keep:
+        if len(keep) > _STRETCHED_WORDS:
+            keep = set(sorted(sorted(keep), key=len, reverse=True)[:_STRETCHED_WORDS])
         keep = set(fold.collapse_doubles(" ".join(_spoken(keep) if picky else keep)).split(" "))
         picky = False
     if len(keep) > _NEAR_WORDS:

@@ -19,10 +19,6 @@ from roomguard.engine.text.settings import WordSettings
 MAX_MATCHES = 256
 """Phrase matches looked at in one text, so that a text made of cues costs no more than a long one."""
 
-MAX_WEIGHED = 1_024
-"""Sets of cues whose sum is remembered, of each automaton: in real chat there are little more than a hundred. Beyond
-it all are forgotten."""
-
 _RUNS = tuple(char * 3 for char in string.ascii_lowercase + string.digits)
 _SPELT_DOTS = (" dot ", " dott ", " punto ", " punkt ", " точка ")
 _RE2_MEMORY = 8 << 20
@@ -97,57 +93,44 @@ class _Cues:
     """Folded cues, and the points a text gets for those in it."""
 
     def __init__(self, cues: dict[str, _Cue]) -> None:
-        values = list(cues.values())
-        distinct = list(dict.fromkeys(values))
+        # By points, so that of two pairs of one kind the dearer comes later and stands in a dict of them.
+        distinct = sorted(dict.fromkeys(cues.values()), key=lambda cue: cue.points)
         places = {cue: place for place, cue in enumerate(distinct)}
-        self._told = [_told(cue) for cue in distinct]
-        self._places = [places[cue] for cue in values]
+        self._places = [places[cue] for cue in cues.values()]
+        self._given = [(cue.kind, cue.points) for cue in distinct]
+        self._adverts, self._advert_anchors = _of_score(distinct, begging=False)
+        self._begging, self._begging_anchors = _of_score(distinct, begging=True)
         self._find = _automaton(list(cues)) if cues else None
-        self._weighed: dict[frozenset[int], Scores] = {}
 
     def scores(self, text: str) -> Scores:
         """Of each kind the dearest, where an anchor of that score is there."""
         if self._find is None:
             return NO_SCORES
-        places = self._places
         found = self._find.find_matches_as_indexes(text, overlapping=True)
-        cues = frozenset([places[index] for index, _, _ in found[:MAX_MATCHES]])
-        scores = self._weighed.get(cues)
-        if scores is None:
-            if len(self._weighed) >= MAX_WEIGHED:
-                self._weighed.clear()
-            scores = self._weighed[cues] = self._weigh(cues)
-        return scores
+        if not found:
+            return NO_SCORES
+        places = self._places
+        cues = {places[index] for index, _, _ in found[:MAX_MATCHES]}
+        adverts = {} if cues.isdisjoint(self._advert_anchors) else self._best(cues & self._adverts)
+        begging = {} if cues.isdisjoint(self._begging_anchors) else self._best(cues & self._begging)
+        if not adverts and not begging:
+            return NO_SCORES
+        return Scores(
+            advert=sum(adverts.values()), begging=sum(begging.values()), kinds=tuple(sorted({*adverts, *begging}))
+        )
 
-    def _weigh(self, cues: frozenset[int]) -> Scores:
-        best: dict[tuple[bool, str], int] = {}
-        anchored = set()
-        told = self._told
-        for place in cues:
-            anchor, given = told[place]
-            anchored.add(anchor)
-            for key, points in given:
-                if best.get(key, 0) < points:
-                    best[key] = points
-        advert = begging = 0
-        kinds = set()
-        for (is_begging, kind), points in best.items():
-            if is_begging in anchored:
-                kinds.add(kind)
-                if is_begging:
-                    begging += points
-                else:
-                    advert += points
-        return Scores(advert=advert, begging=begging, kinds=tuple(sorted(kinds))) if kinds else NO_SCORES
+    def _best(self, cues: set[int]) -> dict[str, int]:
+        """The most points of each kind."""
+        return dict([self._given[place] for place in sorted(cues)])
 
 
-_Told = tuple[bool | None, tuple[tuple[tuple[bool, str], int], ...]]
-
-
-def _told(cue: _Cue) -> _Told:
-    """Which score a cue anchors, if any, and what it gives: points for being an advert (False) or begging (True)."""
-    scores = (False, True) if cue.both else (cue.begging,)
-    return cue.begging if cue.anchor else None, tuple(((begging, cue.kind), cue.points) for begging in scores)
+def _of_score(cues: Sequence[_Cue], *, begging: bool) -> tuple[frozenset[int], frozenset[int]]:
+    """The places of the cues that give points for being an advert or begging, and those of its anchors."""
+    places = range(len(cues))
+    return (
+        frozenset(place for place in places if cues[place].both or cues[place].begging is begging),
+        frozenset(place for place in places if cues[place].anchor and cues[place].begging is begging),
+    )
 
 
 _MIN_JOINED = 4
