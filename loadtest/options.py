@@ -24,7 +24,7 @@ class Load:
     linger: float = 0.005
     """Longest time an edge gathers events for a frame, so that low rates use smaller frames.
 
-    As an edge should: at 50,000 events a second over four edges, frames of 60 cost the guard about a tenth more CPU than
+    As an edge should: at 50,000 events a second over four edges, frames of 60 cost the guard some percent more CPU than
     those of 128, which 20 ms would fill, and acks come in half the time."""
     seed: int = 7
     zipf: float = 1.1

@@ -27,6 +27,7 @@ from roomguard.runtime.sessions import Attached, Durability, Session
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.tickets import Ticket
 from roomguard.runtime.transport import Connection, ConnectionClosed
+from roomguard.runtime.turnstile import Turnstile
 from roomguard.wire import (
     EdgeFrame,
     Enforced,
@@ -44,11 +45,6 @@ REPLACED, RESTART = 4409, 1012
 
 LARGE_FRAME_EVENTS = 64
 """A frame of so many events is answered before the next one of the same read: it takes a millisecond, a write 10 us."""
-READ_TURNS = 8
-"""Turns' events of one read that a reader deals with, frame by frame, before others get theirs: as much as the largest
-read holds. Giving way after each turn costs a fifth of all there is to an event: the next connection's rooms push this
-one's out of the processor's cache."""
-
 MAX_HELD = 8_192
 """Actions held back for rooms whose state is not said yet; beyond it the connection is cut."""
 
@@ -118,6 +114,7 @@ class EdgeHouse:
     bus: EdgeBus
     counters: EdgeCounters
     locate: Locate | None
+    turnstile: Turnstile = attrs.field(factory=Turnstile)
 
 
 class EdgeConnection:
@@ -140,7 +137,7 @@ class EdgeConnection:
         self._outbox_limit = house.settings.outbox_bytes
         self._states: list[tuple[str, list[Action]]] = []
         self._held: dict[str, list[Sent]] = {}
-        self._in_turn = False
+        self._inside = self._in_turn = False
         self._kinds: list[type[Event]] = []
         """Of the events of this turn, to be counted at its end."""
         self._sending = False
@@ -216,17 +213,17 @@ class EdgeConnection:
                 self._living.cancel()
 
     async def _take_all(self, messages: Sequence[str], arrival: float) -> None:
-        """What one read brought. Nothing is awaited but a turn for others and room to go on."""
+        """What one read brought. Nothing is awaited but turns and room to go on."""
         session, rooms, bus = self._session, self._house.rooms, self._house.bus
-        turn = rooms.settings.turn_events
+        turn, give_way = rooms.settings.turn_events, self._house.turnstile.give_way
         spent = 0
-        self._turn_begins(arrival)
+        await self._turn_begins(arrival)
         try:
             for message in messages:
                 if not (session.has_room and bus.has_room):
                     self._turn_ends()
                     await self._wait_room()
-                    self._turn_begins(arrival)
+                    await self._turn_begins(arrival)
                 if session.link is not self:
                     return
                 ticket = self._take(message, arrival)
@@ -234,29 +231,38 @@ class EdgeConnection:
                     continue
                 size = len(ticket.events)
                 if size > turn:
-                    self._turn_ends()
-                    await rooms.hand_over_in_turns(ticket, self._rooms, self._take_room)
+                    self._answer()
+                    await rooms.hand_over_in_turns(ticket, self._rooms, self._take_room, give_way)
                 else:
                     rooms.hand_over(ticket, self._rooms, self._take_room, bus.poll)
                 ticket.release()
                 spent += size
-                if size >= LARGE_FRAME_EVENTS:
-                    self._turn_ends()
-                    self._turn_begins(arrival)
-                if spent >= READ_TURNS * turn:
-                    spent = 0
-                    self._turn_ends()
-                    await trio.lowlevel.cancel_shielded_checkpoint()
-                    self._turn_begins(arrival)
+                if size >= LARGE_FRAME_EVENTS or spent >= turn:
+                    self._answer()
+                    if spent >= turn:
+                        spent = 0
+                        await give_way()
+                    self._go_on(arrival)
         finally:
             self._turn_ends()
 
-    def _turn_begins(self, arrival: float) -> None:
+    async def _turn_begins(self, arrival: float) -> None:
+        await self._house.turnstile.enter()
+        self._inside = True
+        self._go_on(arrival)
+
+    def _turn_ends(self) -> None:
+        self._answer()
+        if self._inside:
+            self._inside = False
+            self._house.turnstile.leave()
+
+    def _go_on(self, arrival: float) -> None:
         self._session.turn_began = arrival
         self._in_turn = True
 
-    def _turn_ends(self) -> None:
-        """Send what a turn's frames are answered with."""
+    def _answer(self) -> None:
+        """Send what the frames so far are answered with; what comes after it, and before we go on, is the sender's."""
         self._session.turn_over()
         self._house.bus.turn_over()
         self._in_turn = False

@@ -6,7 +6,7 @@ what rooms are judged by. Work over all rooms goes in chunks with a checkpoint b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
@@ -28,6 +28,8 @@ CLOSING_S = 0.25
 
 Admit = Callable[[str], bool]
 """Whether whoever hands over may have this room; it is among its rooms then."""
+GiveWay = Callable[[], Awaitable[None]]
+"""Lets others have a turn. A checkpoint at which being cancelled ends nothing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -199,11 +201,10 @@ class Rooms:
             else:
                 room.offer(ticket, places)
 
-    async def hand_over_in_turns(self, ticket: Ticket, known: dict[str, LiveRoom], admit: Admit) -> None:
-        """`hand_over` for a frame of any size, with a turn for others after every `turn_events` events.
-
-        Being cancelled there does not keep the rest of the frame from its rooms.
-        """
+    async def hand_over_in_turns(
+        self, ticket: Ticket, known: dict[str, LiveRoom], admit: Admit, give_way: GiveWay
+    ) -> None:
+        """`hand_over` for a frame of any size: gives way after every `turn_events` events."""
         turn = self.settings.turn_events
         spent = 0
         for name, places in by_room(ticket.events).items():
@@ -217,10 +218,10 @@ class Rooms:
             if len(places) <= turn:
                 self.supervisor.step(room, ticket, places)
             else:
-                await self._hand_over_long(room, ticket, places)
+                await self._hand_over_long(room, ticket, places, give_way)
             if spent >= turn:
                 spent = 0
-                await trio.lowlevel.cancel_shielded_checkpoint()
+                await give_way()
 
     def _room_for(
         self, name: str, ticket: Ticket, places: Sequence[int], known: dict[str, LiveRoom], admit: Admit
@@ -236,7 +237,7 @@ class Rooms:
         known[name] = room  # another one than before, if it was put away and came back
         return room
 
-    async def _hand_over_long(self, room: LiveRoom, ticket: Ticket, places: list[int]) -> None:
+    async def _hand_over_long(self, room: LiveRoom, ticket: Ticket, places: list[int], give_way: GiveWay) -> None:
         """More than a turn's events for one idle room: a turn at once, the rest in its mailbox where that has the room.
 
         A frame is never shed by an idle room just because it is larger than the mailbox.
@@ -247,7 +248,7 @@ class Rooms:
             places = places[turn:]
             if len(places) <= self.settings.mailbox_events // 2:
                 break
-            await trio.lowlevel.cancel_shielded_checkpoint()
+            await give_way()
         if places:
             room.offer(ticket, places)
 

@@ -191,7 +191,7 @@ async def hand_over(
 ) -> None:
     """Hand a frame over as an edge's connection does that has these rooms and may have any other."""
     if len(ticket.events) > rooms.settings.turn_events:
-        await rooms.hand_over_in_turns(ticket, known, lambda _: True)
+        await rooms.hand_over_in_turns(ticket, known, lambda _: True, trio.lowlevel.cancel_shielded_checkpoint)
     else:
         rooms.hand_over(ticket, known, lambda _: True, between)
     ticket.release()

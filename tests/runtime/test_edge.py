@@ -101,6 +101,36 @@ class TestFrames:
             await wait_all_tasks_blocked()
             assert edge.writes == writes + 4
 
+    async def test_edges_that_are_behind_take_turns(self, autojump_clock: MockClock) -> None:
+        """However many edges have events waiting, everybody else gets a turn after each `turn_events` of them."""
+        async with a_desk(settings=RoomSettings(turn_events=5)) as desk:
+            edges = [await desk.connect(f"s{number}") for number in range(6)]
+            edges[0].send_to_guard(events(1, say()))
+            await wait_all_tasks_blocked()
+            seen = desk.house.guard().seen
+            for edge in edges:
+                first = 2 if edge is edges[0] else 1
+                edge.send_to_guard(*(events(seq, *(say() for _ in range(5))) for seq in range(first, first + 10)))
+            taken, before = list[int](), len(seen)
+            while len(seen) < before + 300:
+                begun = len(seen)
+                await trio.lowlevel.checkpoint()
+                taken.append(len(seen) - begun)
+
+            assert max(taken) <= 2 * 5  # whose turn is first in a pass of the loop is a matter of chance
+
+    async def test_an_edge_that_waits_for_acks_stops_no_other(self, autojump_clock: MockClock) -> None:
+        """Whoever may not read on leaves the turn to others."""
+        async with a_desk(ListenSettings(max_unacked=3)) as desk:
+            desk.bus.instantly = False
+            stuck, other = await desk.connect("s1"), await desk.connect("s2")
+            stuck.send_to_guard(*(events(seq, say("mute")) for seq in range(1, 8)))
+            await wait_all_tasks_blocked()
+            other.send_to_guard(events(1, say()))
+            await wait_all_tasks_blocked()
+
+            assert [1] == [ack["seq"] for ack in other.of("ack")]
+
     async def test_other_frames_are_not_held_up_by_the_disk(self, autojump_clock: MockClock) -> None:
         """A frame that caused nothing is acknowledged while another one waits; `resume_after` waits for both."""
         async with a_desk() as desk:
