@@ -45,6 +45,11 @@ REPLACED, RESTART = 4409, 1012
 
 LARGE_FRAME_EVENTS = 64
 """A frame of so many events is answered before the next one of the same read: it takes a millisecond, a write 10 us."""
+READ_TURNS = 4
+"""Turns' events of one read that a reader deals with before others get theirs: some ten milliseconds. To give way after
+each turn costs a tenth of all there is to an event and more: fewer events share answers and commits, and the rooms of the
+next connection push those of this one out of the processor's cache."""
+
 MAX_HELD = 8_192
 """Actions held back for rooms whose state is not said yet; beyond it the connection is cut."""
 
@@ -70,7 +75,7 @@ class EdgeBus(Durability, Protocol):
         """A subscription of an edge connection."""
         ...
 
-    def turn_over(self) -> None:
+    def turn_over(self, *, others: bool = False) -> None:
         """Steps of rooms have been run: begin a commit, or take in what the one under way has become."""
 
     def poll(self) -> None:
@@ -216,10 +221,15 @@ class EdgeConnection:
         """What one read brought. Nothing is awaited but turns and room to go on."""
         session, rooms, bus = self._session, self._house.rooms, self._house.bus
         turn, give_way = rooms.settings.turn_events, self._house.turnstile.give_way
-        spent = 0
+        most, spent = READ_TURNS * turn, 0
         await self._turn_begins(arrival)
         try:
             for message in messages:
+                if spent >= most:
+                    spent = 0
+                    self._answer()
+                    await give_way()
+                    self._go_on(arrival)
                 if not (session.has_room and bus.has_room):
                     self._turn_ends()
                     await self._wait_room()
@@ -237,11 +247,8 @@ class EdgeConnection:
                     rooms.hand_over(ticket, self._rooms, self._take_room, bus.poll)
                 ticket.release()
                 spent += size
-                if size >= LARGE_FRAME_EVENTS or spent >= turn:
+                if size >= LARGE_FRAME_EVENTS:
                     self._answer()
-                    if spent >= turn:
-                        spent = 0
-                        await give_way()
                     self._go_on(arrival)
         finally:
             self._turn_ends()
@@ -264,7 +271,7 @@ class EdgeConnection:
     def _answer(self) -> None:
         """Send what the frames so far are answered with; what comes after it, and before we go on, is the sender's."""
         self._session.turn_over()
-        self._house.bus.turn_over()
+        self._house.bus.turn_over(others=self._house.turnstile.wanted)
         self._in_turn = False
         if self._kinds:
             self._house.rooms.counters.kinds.update(self._kinds)

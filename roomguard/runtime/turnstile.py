@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import trio
 
+_SAME_PASS_S = 1e-3
+"""Who comes so soon after another has left may be in the same pass of the loop, in which the other had its slice."""
+
 
 class Turnstile:
     """Whoever is inside goes on until it leaves or gives way; the others wait, first come, first served."""
@@ -16,13 +19,21 @@ class Turnstile:
     def __init__(self) -> None:
         self._taken = False
         self._waiting = trio.lowlevel.ParkingLot()
+        self._left = float("-inf")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits to be let in."""
+        return bool(self._waiting)
 
     async def enter(self) -> None:
-        """Be the one inside. A checkpoint only where somebody else is."""
-        if not self._taken:
-            self._taken = True
+        """Be the one inside. A checkpoint only where somebody else is, or was a moment ago."""
+        if self._taken:
+            await self._waiting.park()
             return
-        await self._waiting.park()
+        self._taken = True
+        if trio.current_time() < self._left + _SAME_PASS_S:
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     def leave(self) -> None:
         """Let the next one in."""
@@ -30,6 +41,7 @@ class Turnstile:
             self._waiting.unpark()  # taken it stays: by that one from now on
         else:
             self._taken = False
+            self._left = trio.current_time()
 
     async def give_way(self) -> None:
         """Let those in who wait, and the loop do everything else; being cancelled does not end it."""

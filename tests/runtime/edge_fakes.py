@@ -134,7 +134,7 @@ class DeliveringBus(FakeBus):
             self.commit()
         return position
 
-    def turn_over(self) -> None:
+    def turn_over(self, *, others: bool = False) -> None:
         """Commits come when a test says so."""
 
     def poll(self) -> None:

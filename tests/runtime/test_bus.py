@@ -18,7 +18,7 @@ from hypothesis import given, settings as hypothesis_settings, strategies as st
 
 from roomguard.errors import JournalFailed
 from roomguard.runtime.archive import Archive
-from roomguard.runtime.bus import ActionBus
+from roomguard.runtime.bus import GATHER_S, ActionBus
 from roomguard.runtime.delivery import Subscription
 from roomguard.runtime.journal_process import JournalProcess
 from roomguard.store.journal import FILE_NAME, Journal, JournalStalled
@@ -407,6 +407,28 @@ class TestTurns:
         assert bench.writer.asked == 1
         await bus.drain()
         assert bus.last_offset == 2
+
+    async def test_a_commit_waits_for_others_whose_turn_it_is(
+        self, bench: Bench, bus: ActionBus, autojump_clock: object
+    ) -> None:
+        """Turns that others wait behind share a commit, which begins with the last of them or after `GATHER_S`."""
+        await settled()
+        bus.publish([action(1)])
+        bus.turn_over(others=True)
+        bus.publish([action(2)])
+        bus.turn_over(others=True)
+        await settled()
+        assert bench.writer.asked == 0
+        bus.turn_over()
+        assert bench.writer.asked == 1
+        await bus.drain()
+
+        bus.publish([action(3)])
+        began = trio.current_time()
+        bus.turn_over(others=True)
+        await bus.drain()
+        assert (bench.writer.asked, bus.last_offset) == (2, 3)
+        assert trio.current_time() - began == pytest.approx(GATHER_S)
 
     async def test_a_full_disk_is_not_asked_again_in_each_turn(
         self, bench: Bench, bus: ActionBus, autojump_clock: object

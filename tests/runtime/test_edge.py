@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from roomguard.engine.snapshot import survivors
 from roomguard.errors import JournalFailed
 from roomguard.model.events import Control
-from roomguard.runtime.edge_connection import LARGE_FRAME_EVENTS
+from roomguard.runtime.edge_connection import LARGE_FRAME_EVENTS, READ_TURNS
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.settings_rooms import RoomSettings
 from tests.runtime.edge_fakes import a_desk, events, say
@@ -117,7 +117,7 @@ class TestFrames:
                 await trio.lowlevel.checkpoint()
                 taken.append(len(seen) - begun)
 
-            assert max(taken) <= 2 * 5  # whose turn is first in a pass of the loop is a matter of chance
+            assert max(taken) <= 2 * READ_TURNS * 5  # whose turn is first in a pass of the loop is a matter of chance
 
     async def test_an_edge_that_waits_for_acks_stops_no_other(self, autojump_clock: MockClock) -> None:
         """Whoever may not read on leaves the turn to others."""

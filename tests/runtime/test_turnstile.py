@@ -100,10 +100,27 @@ class TestTurnstile:
 
             assert "late" == done[-1]
 
-    async def test_empty_it_stops_nobody(self, autojump_clock: MockClock) -> None:
+    async def test_those_who_come_in_one_pass_share_none(self, autojump_clock: MockClock) -> None:
+        """Who finds it empty because another has just left waits for the next pass, and those behind for theirs."""
+        turnstile, done = Turnstile(), list[str]()
+
+        async def other() -> None:
+            while len(done) < 20:
+                done.append("-")
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            for name in "abcde":
+                nursery.start_soon(work, turnstile, name, 1, done)
+
+        assert max(map(len, "".join(done).split("-"))) <= 2
+
+    async def test_empty_for_a_while_it_stops_nobody(self, autojump_clock: MockClock) -> None:
         """To enter it then is no checkpoint."""
         turnstile = Turnstile()
-        with trio.testing.assert_no_checkpoints():
-            await turnstile.enter()
-            turnstile.leave()
-            await turnstile.enter()
+        for _ in range(2):
+            await trio.sleep(1)
+            with trio.testing.assert_no_checkpoints():
+                await turnstile.enter()
+                turnstile.leave()
