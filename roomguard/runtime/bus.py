@@ -58,7 +58,7 @@ class BusStatistics:
 
 GATHER_S = 0.005
 """How long a commit waits for others whose turn it is. A commit takes the guard and the journal's process half a
-millisecond of CPU, however many actions are in it: one for each turn of a loop that is behind was a tenth of its work."""
+millisecond of CPU, however many actions are in it: one for each turn of a loop that is behind was a tenth of it."""
 
 
 @attrs.define
