@@ -47,7 +47,8 @@ _READINGS = 2
 """Readings of one text beside the plain one that are looked through: nobody can read what is disguised in three ways.
 Longer texts than `DISGUISED` are not read as leet either where their letters are dressed up already."""
 _CUT = 512
-"""Code points of a text above which there is one such reading: of so long a text only the ends are read anyway."""
+"""Code points of a text above which there is one such reading, the first that is asked for: of so long a text only the
+ends are read anyway."""
 MEMO_LENGTH = 24
 """Code points of the longest text that is remembered: in real chat half of the texts up to here are copies of one of
 the 12,000 before, of longer ones a tenth."""
@@ -331,25 +332,10 @@ class Analyser:
     ) -> None:  # fmt: skip
         """Blocked words and cues, in the text as it stands and in what it reads like."""
         lists = self._words
-        # Without an anchor there is no score, without a blocked phrase none found: the cheaper automaton says so.
-        variants = [f" {body} "] if phrases else []
-        others = []
-        read = ""
-        if spaced:
-            others.append(f" {fold.join_spaced(body.split(' '))} ")
         if stretched:
             facts.skeleton = fold.collapse_runs(body)
-            others.append(f" {facts.skeleton} ")
-        most = _READINGS if facts.length <= _CUT else 1
-        if leet and len(others) < most and (facts.length <= DISGUISED or not _is_dressed(facts)):
-            read = f" {fold.leet(part)} "
-            if lists.has_trigger(read) and fold.leet_like(part):
-                others.append(read)
-        if apart and len(others) < most:
-            others.append(f" {fold.emoji_apart(part)} ")
-        for other in dict.fromkeys(others):
-            if other not in variants and (other == read or lists.has_trigger(other)):
-                variants.append(other)
+            stretched = not spaced or facts.length <= _CUT
+        variants = self._readings(facts, part, body, phrases, stretched, spaced, leet, apart)
         found = [lists.scores(variant) for variant in variants]
         thin = f" {fold.collapse_doubles(body)} " if stretched else ""
         if stretched:
@@ -362,6 +348,31 @@ class Analyser:
         if lists.has_block:
             hits = (lists.blocked(variant) for variant in variants)
             facts.blocked = next(filter(None, hits), "") or (lists.blocked(thin, stretched=True) if stretched else "")
+
+    def _readings(  # noqa: PLR0917 - as above
+        self, facts: Facts, part: str, body: str, phrases: bool, stretched: bool, spaced: bool, leet: bool, apart: bool
+    ) -> list[str]:
+        """The text and what it reads like, folded and padded, where a phrase may be in it."""
+        lists = self._words
+        # Without an anchor there is no score, without a blocked phrase none found: the cheaper automaton says so.
+        variants = [f" {body} "] if phrases else []
+        others = []
+        read = ""
+        if spaced:
+            others.append(f" {fold.join_spaced(body.split(' '))} ")
+        if stretched:
+            others.append(f" {facts.skeleton} ")
+        most = _READINGS if facts.length <= _CUT else 1
+        if leet and len(others) < most and (facts.length <= DISGUISED or not _is_dressed(facts)):
+            read = f" {fold.leet(part)} "
+            if lists.has_trigger(read) and fold.leet_like(part):
+                others.append(read)
+        if apart and len(others) < most:
+            others.append(f" {fold.emoji_apart(part)} ")
+        for other in dict.fromkeys(others):
+            if other not in variants and (other == read or lists.has_trigger(other)):
+                variants.append(other)
+        return variants
 
 
 def _is_tame(seen: odd.Odd, found: Sequence[str]) -> bool:

@@ -161,6 +161,20 @@ def test_words_in_reverse_order() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "long"),
+    [
+        ("buy ch34p f0ll0w3rs", True),
+        ("heyyyy buy cheeeap followerssss", True),
+        ("heyyyy buy ch34p f0ll0w3rs", False),
+    ],
+)
+def test_a_long_text_is_read_in_one_other_way(line: str, long: bool) -> None:
+    """One disguise is seen through in a text of any length, two together up to 512 code points."""
+    assert ANALYSER.judge(line).advert >= 3
+    assert long is (ANALYSER.judge(f"{line}{' nothing else to see here' * 25}").advert >= 3)
+
+
+@pytest.mark.parametrize(
     ("text", "turned"),
     [
         ("channel youtube my to subscribe", True), ("group discord the in me dm and twitch on me follow", True),
