@@ -225,7 +225,7 @@ class RoomGuard:
             if who is not None and who.role is not None:
                 self._meet(name, who)
             user = self._people.user_class(now, now, 1, f"{event.id}\n", pack(now))
-            self._enroll(name, user, now)
+            self._enroll(name, user)
         else:
             ids, times = user.ids, user.times
             if event.id in ids and event.id in user.recent:
@@ -568,17 +568,17 @@ class RoomGuard:
         if who is not None and who.role is not None:
             self._meet(name, who)
         user = self._people.user_class(now, now)
-        self._enroll(name, user, now)
+        self._enroll(name, user)
         return user
 
-    def _enroll(self, name: str, user: Any, now: float) -> None:
+    def _enroll(self, name: str, user: Any) -> None:
         """Have a user from now on; where there are too many, those unused for longest are forgotten."""
         users = self.users
         if len(users) >= self._crowded_at:
-            self._make_room(users, name, now)
+            self._make_room(users, name)
         users[name] = user
 
-    def _make_room(self, users: dict[str, Any], name: str, now: float) -> None:
+    def _make_room(self, users: dict[str, Any], name: str) -> None:
         """Forget who was unused for longest, among equals the one met first, as long as there are too many.
 
         Below the cap only what tells who they are is kept.
@@ -587,11 +587,11 @@ class RoomGuard:
         if stalest is None:
             stalest = self._stalest = Stalest(users)
             self._crowded_at = 0  # from now on it hears of each
-        for _ in range(len(users) - self.program.settings.caps.users + 1):
+        while len(users) >= self.program.settings.caps.users:
             del users[stalest.pop(users)]
             self.tally.evicted_users += 1
             self.stance.evicted += 1
-        stalest.add(name, now, users)
+        stalest.add(name, users)
 
     # --- the outside -------------------------------------------------------------------------------------------
 

@@ -16,24 +16,24 @@ _Entry = tuple[float, int, str]
 class Stalest:
     """The users of one room by their last use, among equals the one met first.
 
-    One entry a user: `(last use, number, name)`. What a user did since is not noted here; an entry that has become old
-    is put right when its turn comes. Users come in the order of time, so a queue keeps them; only those it began with
-    and what was put right need a heap. It is begun when a room is half full and looks at those who are there by then
-    some at a time: to look at all of a room's 20,000 at once took as long as to judge a thousand messages.
+    Users come in the order of time, so a queue of their names keeps them: when they were met stands in their record. What
+    a user did since is not noted here; who has done something by the time their turn comes waits in a heap, as
+    `(last use, number, name)`. It is begun when a room is half full and looks at those who are there by then some at a
+    time: to look at all of a room's 20,000 at once took as long as to judge a thousand messages.
     """
 
-    __slots__ = ("_again", "_met", "_queue", "_unseen")
+    __slots__ = ("_again", "_queue", "_taken", "_unseen")
 
     def __init__(self, users: Mapping[str, Any]) -> None:
         self._unseen: list[str] = list(users)
-        self._met = len(self._unseen)
-        self._queue: deque[_Entry] = deque()
+        self._taken = len(self._unseen)
+        """How many were met before the first of the queue: its number."""
+        self._queue: deque[str] = deque()
         self._again: list[_Entry] = []
 
-    def add(self, name: str, now: float, users: Mapping[str, Any]) -> None:
-        """A user was met; nobody was at a later time before. `users` are those kept, this one or not among them."""
-        self._queue.append((now, self._met, name))
-        self._met += 1
+    def add(self, name: str, users: Mapping[str, Any]) -> None:
+        """A user was met, nobody later; their record has to be in `users` before the next `pop`."""
+        self._queue.append(name)
         if self._unseen:
             self._look(users, LOOKED_AT)
 
@@ -43,10 +43,19 @@ class Stalest:
         if self._unseen:
             self._look(users, len(self._unseen))
         while True:
-            if again and (not queue or again[0] < queue[0]):
-                last, number, name = heappop(again)
-            else:
-                last, number, name = queue.popleft()
+            if queue:
+                name = queue[0]
+                user = users[name]
+                # Whoever is in the heap was met before anybody in the queue.
+                if not again or again[0][0] > user.first:
+                    queue.popleft()
+                    number, self._taken = self._taken, self._taken + 1
+                    used = user.used()
+                    if used == user.first:
+                        return name
+                    heappush(again, (used, number, name))
+                    continue
+            last, number, name = heappop(again)
             used = users[name].used()
             if used == last:
                 return name

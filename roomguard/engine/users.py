@@ -9,6 +9,7 @@ record, made when it is first written to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from struct import Struct
 from typing import Any, ClassVar
 
 import attrs
@@ -20,6 +21,7 @@ CHATS = "times"
 """The field with the times of all of a user's chats, whether or not a feature counts them."""
 _BUILT_IN: tuple[tuple[str, Any], ...] = (("gifted", 0.0), ("streaks", ()), ("deleted", ""))
 """Of the second record, whatever the features."""
+_unpack_from = Struct("d").unpack_from
 EMPTY: Mapping[str, Any] = {"times": b"", "traces": traces.NO_TRACES, "pairs": (), "number": 0.0, "moment": None}
 """What a field of each shape holds before anything happened."""
 
@@ -52,7 +54,7 @@ class Person(msgspec.Struct, gc=False, eq=False):
     def used(self) -> float:
         """When the user was last heard of by an event of their own."""
         times, last = self.times, self.last
-        if times and (latest := windows.latest(times)) > last:
+        if times and (latest := _unpack_from(times, len(times) - windows.SIZE)[0]) > last:
             return latest
         return last
 

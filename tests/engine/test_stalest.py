@@ -12,6 +12,7 @@ from roomguard.engine.stalest import Stalest
 class User:
     """Somebody with a last use."""
 
+    first: float
     last: float
 
     def used(self) -> float:
@@ -24,7 +25,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 12), st.floats(0, 2), st.booleans()), 
 @given(st.integers(0, 6), STEPS)
 def test_the_one_unused_for_longest(start: int, steps: list[tuple[int, float, bool]]) -> None:
     """Each one that goes is the first by last use, then by when they were met, whatever the others did."""
-    users = {f"u{number}": User(0.0) for number in range(start)}
+    users = {f"u{number}": User(0.0, 0.0) for number in range(start)}
     stalest = Stalest(users)
     now = 0.0
     for number, gap, goes in steps:
@@ -37,5 +38,5 @@ def test_the_one_unused_for_longest(start: int, steps: list[tuple[int, float, bo
         elif name in users:
             users[name].last = now
         else:
-            stalest.add(name, now, users)
-            users[name] = User(now)
+            stalest.add(name, users)
+            users[name] = User(now, now)
