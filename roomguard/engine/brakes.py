@@ -6,10 +6,13 @@ would overrun its budget runs in shadow for the rest of that minute, and an aler
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from roomguard.engine.outcome import Alert
 from roomguard.engine.settings import BudgetSettings
+
+_NOTHING: dict[str, int] = {}
 
 
 class Brakes:
@@ -20,8 +23,9 @@ class Brakes:
     def __init__(self) -> None:
         self._minute = -1
         self._room = 0
-        self._by_rule: dict[str, int] = {}
-        self._alerted: set[str] = set()
+        # Own ones from the first minute on in which something is spent, which in most rooms does not come.
+        self._by_rule = _NOTHING
+        self._alerted: Collection[str] = ()
 
     def spend(self, budget: BudgetSettings, room: str, rule: str, now: float, alerts: list[Alert]) -> bool:
         """Take one action of `rule` out of the budget. False: it is used up, the rule only counts."""
@@ -29,8 +33,8 @@ class Brakes:
         if minute != self._minute:
             self._minute = minute
             self._room = 0
-            self._by_rule.clear()
-            self._alerted.clear()
+            self._by_rule = {}
+            self._alerted = ()
         spent = self._by_rule.get(rule, 0)
         if spent >= budget.actions_per_rule_minute:
             self._alert("rule_budget", room, rule, now, f"{spent} actions in this minute", alerts)
@@ -45,7 +49,7 @@ class Brakes:
     def _alert(self, code: Any, room: str, rule: str, now: float, detail: str, alerts: list[Alert]) -> None:
         key = f"{code}:{rule}"
         if key not in self._alerted:
-            self._alerted.add(key)
+            self._alerted = (*self._alerted, key)
             alerts.append(Alert(code, room, rule, now, detail))
 
     def dump(self) -> Any:
@@ -56,4 +60,4 @@ class Brakes:
         """What `dump` gave."""
         self._minute, self._room = data[0], data[1]
         self._by_rule = dict(data[2])
-        self._alerted = set(data[3])
+        self._alerted = tuple(data[3])

@@ -189,6 +189,8 @@ class Program:
         forced = self.settings.force_strategy
         if forced:
             return self.strategies[forced]
+        if not tags and lang is None and region is None and viewers is None and not self.hours:
+            return self.strategies["default"]  # nothing is known of the room, as of any before its first `room_open`
         base = lang.partition("-")[0] if lang else None
         for name, settings in self.settings.strategies.items():
             named = bool(settings.tags or settings.langs or settings.regions)
@@ -207,7 +209,7 @@ class Program:
 
     def next_hours(self, now: float) -> float:
         """Room time of the next change of hours after `now`; infinite where no strategy has any."""
-        if self.settings.force_strategy:
+        if not self.hours or self.settings.force_strategy:
             return inf
         return min((hours.next_edge(now) for hours in self.hours.values()), default=inf)
 

@@ -40,6 +40,9 @@ STREAKS_KEPT = 4
 """Gift streaks of one user that may run side by side."""
 _MAX_EXPECTED_S = 3_600.0
 
+_NONE: dict[str, None] = {}
+"""What most rooms share for good: nobody on the staff seen, nothing undone; never written to."""
+
 Hold = tuple[float, str, str, str, str]
 """A message that is held: deadline, event, user, rule; and if it only has to wait its turn, for what reason."""
 
@@ -102,20 +105,22 @@ class RoomGuard:
         self.region: str | None = None
         self.host: str | None = None
         self.viewers: int | None = None
-        self.now = -inf
-        self.stance = Stance()
-        self._crowded_at = 0
-        self.adopt(program)
+        self.strategy: Strategy
+        self.stance: Stance
+        self._crowded_at: int
+        self._take(program)
         self.clear()
 
-    def adopt(self, program: Program) -> None:
-        """Judge by `program`, under the strategy it has for this room. Windows are not touched."""
+    def _take(self, program: Program) -> None:
         self.program = program
-        self.strategy: Strategy
-        self.stance.settle(self)
         # What every message needs, without the way through three objects.
         self._facts = program.analyser.facts
         self._people = program.people
+
+    def adopt(self, program: Program) -> None:
+        """Judge by `program`, under the strategy it has for this room. Windows are not touched."""
+        self._take(program)
+        self.stance.settle(self)
         if self._crowded_at:
             self._crowded_at = program.settings.caps.users // 2
 
@@ -140,7 +145,7 @@ class RoomGuard:
         self._crowded_at = caps.users // 2
         self.slots: Any = self.program.slots_class()
         self.viewers = None
-        self.staff: dict[str, None] = {}
+        self.staff = _NONE
         self.penalties = Penalties(caps.penalties)
         self.strikes = Strikes(caps.penalties)
         self.brakes = Brakes()
@@ -151,7 +156,7 @@ class RoomGuard:
         self.restriction: Action | None = None
         self._holds: SortedList[Hold] | None = None  # made when first needed, which it is in few rooms
         self.deadline = inf
-        self._undone: dict[str, None] = {}
+        self._undone = _NONE
         self.stance = Stance()
         self.stance.settle(self)
         self.set_deadline()
@@ -366,9 +371,7 @@ class RoomGuard:
             self.strikes.take_back(user)
 
     def _note_undone(self, action: str) -> None:
-        if len(self._undone) >= MAX_UNDONE:
-            del self._undone[next(iter(self._undone))]
-        self._undone[action] = None
+        self._undone = _with(self._undone, action, MAX_UNDONE)
 
     def _appeal(self, _event: ev.Appeal, _now: float) -> Outcome:
         return ALLOW
@@ -494,11 +497,8 @@ class RoomGuard:
 
     def remember_staff(self, user: str) -> None:
         """A user seen to be a moderator or host. At the cap the one seen first is forgotten."""
-        if user in self.staff:
-            return
-        if len(self.staff) >= MAX_STAFF:
-            del self.staff[next(iter(self.staff))]
-        self.staff[user] = None
+        if user not in self.staff:
+            self.staff = _with(self.staff, user, MAX_STAFF)
 
     def strikes_of(self, user: str) -> int:
         """Strikes of a user on the default ladder."""
@@ -635,6 +635,16 @@ class RoomGuard:
     def statistics(self) -> RoomStatistics:
         """The room in numbers."""
         return RoomStatistics(len(self.users), len(self.penalties), len(self.strikes), len(self._holds or ()), self.now)
+
+
+def _with(names: dict[str, None], name: str, most: int) -> dict[str, None]:
+    """`names` with one more, the first forgotten beyond `most`; a dict of the room's own in place of `_NONE`."""
+    if names is _NONE:
+        names = {}
+    if len(names) >= most:
+        del names[next(iter(names))]
+    names[name] = None
+    return names
 
 
 def _joined(first: Outcome, second: Outcome) -> Outcome:

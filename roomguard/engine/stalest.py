@@ -16,8 +16,8 @@ _Entry = tuple[float, int, str]
 class Stalest:
     """The users of one room by their last use, among equals the one met first.
 
-    Users come in the order of time, so a queue of their names keeps them: when they were met stands in their record. What
-    a user did since is not noted here; who has done something by the time their turn comes waits in a heap, as
+    Users come in the order of time, so a queue of their names keeps them: when they were met stands in their record.
+    What a user did since is not noted here; who has done something by the time their turn comes waits in a heap, as
     `(last use, number, name)`. It is begun when a room is half full and looks at those who are there by then some at a
     time: to look at all of a room's 20,000 at once took as long as to judge a thousand messages.
     """

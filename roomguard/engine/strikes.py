@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+_NOBODY: dict[str, tuple[int, float]] = {}
+"""The table of a room in which nobody was struck, which is most; never written to."""
+
 
 class Strikes:
     """Strikes of the users of one room. At `cap` users the one struck longest ago is forgotten."""
@@ -13,7 +16,7 @@ class Strikes:
     def __init__(self, cap: int) -> None:
         self.cap = cap
         # In order of the last strike, so that the head is what to forget.
-        self._by_user: dict[str, tuple[int, float]] = {}
+        self._by_user = _NOBODY
 
     def __len__(self) -> int:
         return len(self._by_user)
@@ -25,6 +28,8 @@ class Strikes:
 
     def add(self, user: str, now: float, decay_s: float) -> int:
         """One more strike; returns the new count."""
+        if self._by_user is _NOBODY:
+            self._by_user = {}
         count = self.count(user, now, decay_s) + 1
         self._by_user.pop(user, None)
         if len(self._by_user) >= self.cap:
@@ -54,5 +59,4 @@ class Strikes:
 
     def load(self, data: Any) -> None:
         """What `dump` gave."""
-        for user, count, at in data:
-            self._by_user[user] = (count, at)
+        self._by_user = {user: (count, at) for user, count, at in data}

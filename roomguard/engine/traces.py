@@ -63,8 +63,8 @@ class Traced(Keyed):
     """
 
     fresh: list[Any] = field(default_factory=list)
-    """What came since somebody asked, fewer than `CHUNK`: (trace, time, value, trace, time, value, ...). One list, and no
-    tuples, for the collector to look at."""
+    """What came since somebody asked, fewer than `CHUNK`: (trace, time, value, trace, time, value, ...). One list, and
+    no tuples, for the collector to look at."""
     open: _Chunk = field(default_factory=lambda: _Chunk(0, bytearray(), [], []))
     """What was asked about since and does not fill a chunk."""
     chunks: dict[int, _Chunk] = field(default_factory=dict)

@@ -54,8 +54,12 @@ class Person(msgspec.Struct, gc=False, eq=False):
     def used(self) -> float:
         """When the user was last heard of by an event of their own."""
         times, last = self.times, self.last
-        if times and (latest := _unpack_from(times, len(times) - windows.SIZE)[0]) > last:
-            return latest
+        if times:
+            latest: float = _unpack_from(times, len(times) - windows.SIZE)[
+                0
+            ]  # as `windows.latest`
+            if latest > last:
+                return latest
         return last
 
     @property
