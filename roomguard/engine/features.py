@@ -132,7 +132,7 @@ _KEYED: Mapping[str, tuple[str, str]] = {
     "net": (f"{WHO} is not None and (net := who.net) is not None", "net"),
 }
 """Source of whether there is a key for windows kept for something else than a user or the room, and of the key."""
-_TRACE = "(trace := f._trace or f.leave_trace()) and (trace := f'{trace}\\n'.encode())"
+_TRACE = "(trace := f._trace or f.leave_trace())"
 """Source of what a message leaves for windows kept by what texts nearly say; see `engine.traces`."""
 _CHAT_ONLY = {"text", "near", "domain", "user_text", "user_near"}
 _OF_CHAT = {"text", "near", "domain"}

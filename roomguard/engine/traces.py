@@ -74,10 +74,10 @@ class Traced(Keyed):
     asked: dict[str, int] = field(default_factory=dict)
     """Near skeleton to the number of the trace up to which it was looked for: in a wave everybody asks for the same."""
 
-    def note(self, trace: bytes, now: float, value: Any = None) -> None:
-        """Let a message wait; the one who asks counts it. `trace` is in UTF-8, with a line break behind it.
+    def note(self, trace: str, now: float, value: Any = None) -> None:
+        """Let a message wait; the one who asks counts it. `trace` has no line break in it.
 
-        Half a surrogate pair has no UTF-8; `wire` lets none of them in.
+        Nor half a surrogate pair, which has no UTF-8; `wire` lets none of them in.
         """
         fresh = self.fresh
         fresh += (trace, now, value)
@@ -119,7 +119,7 @@ class Traced(Keyed):
         super().load(data["keys"])
         for trace, now, value in data["waiting"]:
             kept = tuple(value) if isinstance(value, list) else value
-            self.note(f"{trace}\n".encode(), now, kept)
+            self.note(trace, now, kept)
 
     def _rows(self, chunk: _Chunk) -> list[tuple[int, str, float, Any]]:
         """(place, trace, time, value) of those of a chunk that still wait, the oldest first."""
@@ -142,7 +142,7 @@ class Traced(Keyed):
             chunk = self.open
             most = 3 * (CHUNK - len(chunk.times))
             part, fresh = fresh[:most], fresh[most:]
-            chunk.text += b"".join(part[::3])
+            chunk.text += "\n".join((*part[::3], "")).encode()
             chunk.times += part[1::3]
             chunk.values += part[2::3]
             if len(chunk.times) >= CHUNK:
@@ -331,12 +331,12 @@ _SIZE = _HEAD.size
 _KNOWN = KNOWN.encode()
 
 
-def push_trace(traces: Traces, trace: bytes, now: float, cutoff: float) -> Traces:
+def push_trace(traces: Traces, trace: str, now: float, cutoff: float) -> Traces:
     """`traces` with one more; now and then without what is not later than `cutoff`, and what is beyond `MOST_SAID`."""
     count = traces[0]
     if count and not count % LET_BE:
         traces, count = _cut(traces, cutoff)
-    return _HEAD.pack(count + 1, now) + trace + traces
+    return _HEAD.pack(count + 1, now) + f"{trace}\n".encode() + traces
 
 
 def _cut(traces: Traces, cutoff: float) -> tuple[Traces, int]:

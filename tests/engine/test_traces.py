@@ -43,7 +43,7 @@ def test_waiting_changes_no_count(shape: Any) -> None:
         for body, user, gap, asks in steps:
             now += gap
             value = (user, f"{now}") if shape is windows.Members else user
-            late.note(f"{body}\n".encode(), now, value)
+            late.note(body, now, value)
             soon.hit(near_of(body), now, value)
             if asks:
                 assert soon.value(near_of(body), now) == late.value(near_of(body), now)
@@ -60,7 +60,7 @@ def test_a_snapshot_keeps_what_waits(steps: list[tuple[str, str, float, bool]]) 
     now = 0.0
     for body, user, gap, asks in steps:
         now += gap
-        one.note(f"{body}\n".encode(), now, user)
+        one.note(body, now, user)
         if asks:
             one.value(near_of(body), now)
     other = Traced(windows.Distinct, 10.0, 1_000, 1_000)
@@ -75,7 +75,7 @@ def test_no_more_wait_than_are_allowed() -> None:
     """Beyond the cap the oldest are forgotten, and counted."""
     window = Traced(windows.Count, 1e9, 100_000, 64)
     for number in range(1_000):
-        window.note(b"the same words\n", float(number))
+        window.note("the same words", float(number))
 
     most = traces.WAITING * 64 + traces.CHUNK
     assert 1_000 - most <= window.evicted < 1_000
@@ -110,7 +110,7 @@ def test_what_a_user_said_equals_a_model(steps: list[tuple[str, float]]) -> None
     now = 0.0
     for trace, gap in steps:
         now += gap
-        user.said = traces.push_trace(user.said, f"{trace}\n".encode(), now, now - 20.0)
+        user.said = traces.push_trace(user.said, trace, now, now - 20.0)
         history.append((now, trace))
         inside = [(at, said) for at, said in history[-traces.MOST_SAID :] if at > now - 20.0]
         assert user.said[0] >= len(inside)

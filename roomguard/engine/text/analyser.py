@@ -52,6 +52,8 @@ ends are read anyway."""
 MEMO_LENGTH = 24
 """Code points of the longest text that is remembered: in real chat half of the texts up to here are copies of one of
 the 12,000 before, of longer ones a tenth."""
+_SEEN = 1 << 16
+"""Texts of which it is known that they were seen once, about: some eight times as many as are remembered."""
 _MANY_DIGITS = 3
 """Digits from which on a text outside ASCII may hold an account or a number to call."""
 
@@ -61,7 +63,8 @@ class Analyser:
 
     The memo holds two generations of at most `settings.cache_texts` texts: when the younger is full it becomes the
     older and the oldest texts are forgotten. It changes cost, never facts. Texts over `MEMO_LENGTH` are not remembered:
-    few of them come twice, and to keep them all costs more than to judge those few again.
+    few of them come twice, and to keep them all costs more than to judge those few again. Nor are shorter ones before
+    they come a second time: to keep what half of them leave behind means memory that is cold when it is let go.
     """
 
     def __init__(self, settings: WordSettings, model: TextModel | None = None) -> None:
@@ -76,6 +79,8 @@ class Analyser:
         self._capacity = settings.cache_texts
         self._young: dict[object, Facts] = {}
         self._old: dict[object, Facts] = {}
+        self._seen = bytearray(_SEEN)
+        """By some bits of a text's hash some others of the text that was there last: wrong once in 256 times."""
         self._dying: dict[object, Facts] = {}
         """Forgotten, one with each that is remembered: all at once they held everybody up for some milliseconds."""
 
@@ -90,6 +95,12 @@ class Analyser:
         known = self._old.get(key)
         if known is None:
             known = self.judge(text, emotes)
+            place = hash(key)
+            place, mark = place & _SEEN - 1, place >> 24 & 255
+            seen = self._seen
+            if seen[place] != mark:
+                seen[place] = mark
+                return known
         if len(self._young) >= self._capacity:
             self._dying, self._old, self._young = self._old, self._young, {}
         self._young[key] = known
