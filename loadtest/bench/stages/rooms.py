@@ -14,6 +14,7 @@ from loadtest.bench.stages.work import START, Traffic
 from roomguard.engine.outcome import ALLOW, Outcome
 from roomguard.engine.program import Program
 from roomguard.engine.room import RoomGuard
+from roomguard.engine.tally import Tally
 from roomguard.model.actions import Action
 from roomguard.model.events import AnyEvent, Control
 from roomguard.runtime.clock import set_right
@@ -145,7 +146,8 @@ async def _handed(frames: Sequence[Events]) -> int:
 
 async def _opened(count: int, compiled: Program) -> int:
     """Rooms of the shipped engine, each opened, its task begun, and ended again."""
-    ports = _ports(RoomGuard)
+    tally = Tally()  # one for all rooms, as in a guard
+    ports = _ports(lambda room, program: RoomGuard(room, program, tally))
     rooms = Rooms(RoomSettings(), compiled, ports, clock=lambda: START)
     async with trio.open_nursery() as nursery:
         await nursery.start(rooms.run)
