@@ -55,9 +55,7 @@ class Person(msgspec.Struct, gc=False, eq=False):
         """When the user was last heard of by an event of their own."""
         times, last = self.times, self.last
         if times:
-            latest: float = _unpack_from(times, len(times) - windows.SIZE)[
-                0
-            ]  # as `windows.latest`
+            latest: float = _unpack_from(times, len(times) - windows.SIZE)[0]  # as `windows.latest`
             if latest > last:
                 return latest
         return last
