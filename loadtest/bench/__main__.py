@@ -6,11 +6,12 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
-from loadtest.bench import curves, instructions, latency, memory, page, staged, whole
+from loadtest.bench import curves, instructions, latency, memory, page, staged, together, whole
 
 COMMANDS = {
     "whole": whole,
     "stages": staged,
+    "together": together,
     "instructions": instructions,
     "memory": memory,
     "latency": latency,

@@ -147,6 +147,21 @@ def encode_ack(*args, **more):
 """
 
 
+DEARER = """
+_once = RoomGuard.receive
+
+
+def _dearer(self, event, now):
+    if type(event) is ev.Chat:
+        self.program.analyser.judge(event.text)
+        self.program.analyser.judge(event.text)
+    return _once(self, event, now)
+
+
+RoomGuard.receive = _dearer
+"""
+
+
 @pytest.mark.slow
 @in_a_checkout
 def test_a_real_regression_is_found(tmp_path: Path) -> None:
@@ -175,10 +190,40 @@ def test_the_guard_against_a_revision(tmp_path: Path) -> None:
     assert len({sample["target"] for sample in written["samples"]}) == 2
 
 
+@pytest.mark.slow
+@in_a_checkout
+def test_two_revisions_together(tmp_path: Path) -> None:
+    """Both judge the same events, each with its own engine; the ratio is of each pair, and far from double here."""
+    code, written = command("together --against HEAD --events 4000 --runs 2 --tolerance 100", tmp_path / "out.json")
+
+    figures = {one["name"]: one for one in written["figures"]}
+    assert code == 0
+    assert set(figures) == {"other", "this", "ratio"}
+    assert 0.5 < figures["ratio"]["value"] < 2
+    ratios = sorted(own / other for own, other in written["runs"])
+    assert ratios == pytest.approx([figures["ratio"]["least"], figures["ratio"]["most"]])
+
+
+@pytest.mark.slow
+@in_a_checkout
+def test_a_dearer_engine_is_found_together(tmp_path: Path) -> None:
+    """An engine that judges every text two times more costs more than a tenth more: exit code 1."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(HERE), str(clone)], check=True)
+    with (clone / "roomguard/engine/room.py").open("a", encoding="utf-8") as file:
+        file.write(DEARER)
+    line = "loadtest.bench together --against HEAD --events 4000 --runs 1 --tolerance 10"
+    done = subprocess.run([sys.executable, "-m", *line.split()], cwd=clone, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1, done.stderr
+    assert "missed" in done.stdout
+
+
 @in_a_checkout
 def test_an_unknown_revision_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is measured; git's words are shown."""
     assert main("stages --against no-such-revision --only ack".split()) == 1
+    assert main("together --against no-such-revision".split()) == 1
     assert "git rev-parse" in capsys.readouterr().err
 
 

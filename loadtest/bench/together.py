@@ -1,0 +1,138 @@
+"""Two revisions of the engine at once on one core: a ratio that a noisy machine hardly touches."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from loadtest.bench.checkouts import OWN, Checkout, CheckoutFailed, checked_out
+from loadtest.bench.figures import add_json, at_most, compared, document, figure, number, show, write_json
+from loadtest.bench.stages.work import events
+from loadtest.process import environment
+
+EVENTS, RUNS, TOLERANCE = 200_000, 5, 0.02
+ROOMS, RATE = 5_000, 5_000.0
+
+
+class TogetherFailed(Exception):
+    """A child ended with an error; carries what it printed."""
+
+
+def pair(sides: Sequence[Checkout], recording: Path, core: int) -> list[float]:
+    """CPU us an event of each side, both at work at the same time on one core.
+
+    The kernel gives them the core in turn, some milliseconds each, so both have the same minutes and neighbours. Both
+    are somewhat dearer than alone: each finds the other's things in the processor's caches at the begin of its turn.
+
+    Raises:
+        TogetherFailed: see there.
+    """
+    with ExitStack() as stack:
+        children = []
+        for side in sides:
+            command = [sys.executable, "-m", "loadtest.bench.stages.judged", str(recording)]
+            child = subprocess.Popen(
+                command, cwd=side.mixed, env=environment({}), text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            stack.callback(_end, child)
+            os.sched_setaffinity(child.pid, {core})
+            children.append(child)
+        for child in children:
+            assert child.stdout is not None  # noqa: S101 - a pipe, see above
+            child.stdout.readline()
+        for child in children:
+            _begin(child)
+        return [_cost(side, child) for side, child in zip(sides, children, strict=True)]
+
+
+def _begin(child: subprocess.Popen[str]) -> None:
+    assert child.stdin is not None  # noqa: S101 - a pipe
+    try:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    except BrokenPipeError:
+        pass  # it ended before it was ready; what it said is read next
+
+
+def _cost(side: Checkout, child: subprocess.Popen[str]) -> float:
+    out, complaint = child.communicate()
+    if child.returncode:
+        raise TogetherFailed(f"{side.name}: {complaint.strip()[-2_000:]}")
+    said = json.loads(out)
+    if not Path(said["roomguard"]).is_relative_to(side.mixed):
+        raise TogetherFailed(f"{side.name}: the child ran {said['roomguard']}, which is another guard")
+    cost: float = said["cpu_us"]
+    return cost
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    if child.poll() is None:
+        child.kill()
+        child.communicate()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `together`."""
+    parser.add_argument("--against", required=True, metavar="REV", help="a commit, tag or branch")
+    parser.add_argument("--recording", type=Path, metavar="FILE", help="instead of made-up traffic")
+    parser.add_argument("--events", type=int, default=EVENTS, help="of made-up traffic")
+    parser.add_argument("--runs", type=int, default=RUNS, help="pairs of runs")
+    parser.add_argument(
+        "--tolerance", type=float, default=TOLERANCE * 100, metavar="PERCENT",
+        help=f"how much dearer is no regression yet; {TOLERANCE * 100:g} by default",
+    )  # fmt: skip
+    add_json(parser)
+
+
+def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Measure and print. Exit code 1 where this revision is dearer by more than the tolerance; 2 is usage."""
+    if min(args.events, args.runs) < 1:
+        parser.error("every number has to be at least 1")
+    if args.recording is not None and not args.recording.is_file():
+        parser.error(f"--recording: there is no file {args.recording}")
+    if not hasattr(os, "sched_setaffinity"):
+        parser.error("this system cannot keep programs on one core")
+    core = max(os.sched_getaffinity(0))
+    console = Console(stderr=True)
+    runs: list[tuple[float, float]] = []
+    try:
+        with checked_out(args.against) as other, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            recording = args.recording
+            if recording is None:
+                recording = Path(folder, "events.jsonl")
+                recording.write_text(
+                    "\n".join((*events(args.events, None, rooms=ROOMS, rate=RATE).json, "")), encoding="utf-8"
+                )
+            for run in range(1, args.runs + 1):
+                # Who begins first changes: it does not matter, and this shows it.
+                sides = (OWN, other) if run % 2 else (other, OWN)
+                costs = pair(sides, recording.resolve(), core)
+                own, beside = costs if run % 2 else reversed(costs)
+                runs.append((own, beside))
+                console.print(
+                    f"run {run}  {number(own)} beside {number(beside)} µs  {own / beside:.3f}x", highlight=False
+                )
+            name = other.name
+    except (TogetherFailed, CheckoutFailed) as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
+        return 1
+    ours, theirs = zip(*runs, strict=True)
+    other_one = figure("other", f"an event judged at {name}", "µs/event", theirs)
+    this_one = compared(
+        figure("this", "an event judged, in the same slices", "µs/event", ours), "other", other_one.value
+    )
+    ratio = figure("ratio", "this over other, pair by pair", "x", [one / two for one, two in runs])
+    figures = [other_one, this_one, at_most(ratio, 1 + args.tolerance / 100)]
+    show("together: CPU time of the engine on one core", figures)
+    write_json(args.json, document(args, figures, against=name, runs=runs))
+    return 0 if figures[-1].kept else 1
