@@ -255,12 +255,9 @@ def _is_often(events: Iterable[str], where: str) -> bool:
 def _one_more(stream: Stream) -> tuple[str, ...]:
     """Source that adds the time of this event. Few times are not looked through for what has run out."""
     slot = stream.written
-    pushed = f"{slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name})"
-    if not stream.often:
-        return (pushed,)
     return (
         f"if len({slot}) < BARE_{stream.name}: {slot} += pack(now)",
-        f"else: {pushed}",
+        f"else: {slot} = push({slot}, now, now - HORIZON_{stream.name}, CAP_{stream.name})",
     )
 
 
