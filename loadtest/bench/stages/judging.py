@@ -99,10 +99,10 @@ def _feature(name: str, asked: Asked, inputs: Sequence[AnyEvent], kind: str, bas
 
 
 def _warm(compiled: Program, inputs: Sequence[AnyEvent]) -> Callable[[], Callable[[], object]]:
-    """Rooms that judge after their texts have been looked at once."""
+    """Rooms that judge after their texts have been looked at twice, so that short ones are remembered."""
 
     def prepare() -> Callable[[], object]:
-        for event in inputs:
+        for event in (*inputs, *inputs):
             if type(event) is Chat:
                 compiled.analyser.facts(event.text, event.emotes or ()).near_skeleton  # noqa: B018
         return judged(compiled, inputs)
