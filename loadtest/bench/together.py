@@ -12,15 +12,31 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
+from loadtest.attacks import plan_attacks
 from loadtest.bench.checkouts import OWN, Checkout, CheckoutFailed, checked_out
 from loadtest.bench.figures import add_json, at_most, compared, document, figure, number, show, write_json
-from loadtest.bench.stages.work import events
+from loadtest.bench.frames import EVENT_RATE
+from loadtest.options import Load
 from loadtest.process import environment
+from loadtest.rooms import plan_rooms
+from loadtest.stream import live_streams
 
 EVENTS, RUNS, TOLERANCE = 200_000, 5, 0.02
-ROOMS, RATE = 5_000, 5_000.0
+ROOMS, BATCH, START = 5_000, 128, 1_700_000_000.0
+
+
+def events(count: int) -> bytes:
+    """A recording of mixed traffic, about so many events."""
+    load = Load(rooms=ROOMS, edges=1, rate=EVENT_RATE, seconds=count / EVENT_RATE, batch=BATCH, linger=1e9, seed=7)
+    planned = plan_rooms(load)
+    (stream,) = live_streams(load, [planned], plan_attacks(load, planned))
+    lines: list[bytes] = []
+    for index in range(stream.frames):
+        lines += map(bytes, msgspec.json.decode(f"[{stream.make(index, 0.0, START).events}]", type=list[msgspec.Raw]))
+    return b"\n".join((*lines, b""))
 
 
 class TogetherFailed(Exception):
@@ -110,9 +126,7 @@ def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             recording = args.recording
             if recording is None:
                 recording = Path(folder, "events.jsonl")
-                recording.write_text(
-                    "\n".join((*events(args.events, None, rooms=ROOMS, rate=RATE).json, "")), encoding="utf-8"
-                )
+                recording.write_bytes(events(args.events))
             for run in range(1, args.runs + 1):
                 # Who begins first changes: it does not matter, and this shows it.
                 sides = (OWN, other) if run % 2 else (other, OWN)

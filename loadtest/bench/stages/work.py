@@ -49,15 +49,10 @@ class Traffic:
 
 
 @functools.cache
-def events(
-    count: int, attack_share: float | None = 0.0, seed: int = 7, *, rooms: int = ROOMS, rate: float = RATE
-) -> Traffic:
-    """`count` events of mixed traffic; without attacks unless asked for, so that nothing but the stage is timed.
-
-    With None there are as many as usual. `rate` is events a second, of all rooms.
-    """
+def events(count: int, attack_share: float = 0.0, seed: int = 7) -> Traffic:
+    """`count` events of mixed traffic; without attacks unless asked for, so that nothing but the stage is timed."""
     load = Load(
-        rooms=rooms, edges=1, rate=rate, seconds=count / rate, batch=BATCH, linger=1e9, seed=seed,
+        rooms=ROOMS, edges=1, rate=RATE, seconds=count / RATE, batch=BATCH, linger=1e9, seed=seed,
         attack_share=attack_share,
     )  # fmt: skip
     planned = plan_rooms(load)
