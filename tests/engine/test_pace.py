@@ -88,7 +88,7 @@ def test_what_waits_of_a_muted_user_is_deleted() -> None:
 
     assert ["allow", "hold", "hold", "drop", "drop"] == verdicts
     assert ["mute", "delete", "delete"] == scene.kinds()
-    assert 1.5 == scene.actions[0].evidence["wait_s(talk)"]
+    assert scene.actions[0].evidence["wait_s(talk)"] == 1.5
 
 
 @pytest.mark.parametrize(

@@ -173,10 +173,10 @@ def test_a_strike_is_taken_back_once() -> None:
     room.chat("ann", "bad", at=10)
     assert 2 == room.guard.strikes_of("ann")
     room.moderation("max", "unmute", "ann", 11)
-    assert 1 == room.guard.strikes_of("ann")
+    assert room.guard.strikes_of("ann") == 1
     assert [] == list(room.undo(room.actions[1], 12).actions)
     room.moderation("max", "unmute", "ann", 13)
-    assert 1 == room.guard.strikes_of("ann")
+    assert room.guard.strikes_of("ann") == 1
     room.chat("ann", "free", at=14)
     room.undo(room.actions[-1], 15)
     assert ("unmute", 1) == (room.kinds()[-1], room.guard.strikes_of("ann"))
@@ -189,7 +189,7 @@ def test_a_mute_that_is_over_cannot_be_pardoned() -> None:
     room = scene(rule("r", BAD, "mute", duration_s=5.0))
     room.chat("ann", "bad")
     room.moderation("max", "unmute", "ann", 6)
-    assert 1 == room.guard.strikes_of("ann")
+    assert room.guard.strikes_of("ann") == 1
 
 
 def test_lift() -> None:
@@ -278,7 +278,7 @@ def test_a_streak_is_one_gift_of_its_total() -> None:
     assert 100 == room.guard.users["ann"].gifted
     room.gift("ben", 1, 20, streak="t")
     room.gift("ben", 1, 20.1, streak="t", streak_end=True)
-    assert 1 == room.guard.users["ben"].gifted
+    assert room.guard.users["ben"].gifted == 1
 
 
 def test_streaks_side_by_side() -> None:

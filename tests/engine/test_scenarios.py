@@ -126,7 +126,7 @@ def test_fifty_accounts_with_one_message() -> None:
         scene.chat(f"u{number}", "Buy  NOW!!", at=number / 10)
 
     assert ({f"u{number}" for number in range(50)}, 50) == ({a.user for a in scene.actions}, len(scene.actions))
-    assert 1 == len({action.cluster for action in scene.actions})
+    assert len({action.cluster for action in scene.actions}) == 1
 
 
 def test_the_same_after_folding() -> None:
@@ -324,7 +324,7 @@ def test_edges_of_other_windows(count: int, window: float) -> None:
     for number in range(half - 1):
         scene.chat("ann", f"n{number}", at=2 * window, id=f"n{number}")
 
-    assert 1 == len(scene.actions)
+    assert len(scene.actions) == 1
 
 
 @pytest.mark.parametrize("count", [1, 7, 500])

@@ -136,6 +136,15 @@ def test_what_a_revision_does_not_have_is_left_out(monkeypatch: pytest.MonkeyPat
     assert said[0].startswith("nothing_of_the_kind: ModuleNotFoundError")
 
 
+def in_a_clone(clone: Path, module: str, more: str, line: str) -> subprocess.CompletedProcess[str]:
+    """A benchmark in a clone of this repository, one module of which has more at its end than what is committed."""
+    subprocess.run(["git", "clone", "-q", str(HERE), str(clone)], check=True)
+    with (clone / module).open("a", encoding="utf-8") as file:
+        file.write(more)
+    program = [sys.executable, "-m", "loadtest.bench", *line.split()]
+    return subprocess.run(program, cwd=clone, capture_output=True, text=True, check=False)
+
+
 SLOWER = """
 _once = encode_ack
 
@@ -166,12 +175,8 @@ RoomGuard.receive = _dearer
 @in_a_checkout
 def test_a_real_regression_is_found(tmp_path: Path) -> None:
     """A guard made six times as slow in one place: exit code 1, and the place is named. The other code is untouched."""
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", str(HERE), str(clone)], check=True)
-    with (clone / "roomguard/wire/__init__.py").open("a", encoding="utf-8") as file:
-        file.write(SLOWER)
-    line = "loadtest.bench stages --against HEAD --events 1000 --runs 1 --only ack,decode_128 --tolerance 100"
-    done = subprocess.run([sys.executable, "-m", *line.split()], cwd=clone, capture_output=True, text=True, check=False)
+    line = "stages --against HEAD --events 1000 --runs 1 --only ack,decode_128 --tolerance 100"
+    done = in_a_clone(tmp_path / "clone", "roomguard/wire/__init__.py", SLOWER, line)
 
     assert done.returncode == 1, done.stderr
     assert "worse: ack costs" in done.stdout
@@ -208,12 +213,8 @@ def test_two_revisions_together(tmp_path: Path) -> None:
 @in_a_checkout
 def test_a_dearer_engine_is_found_together(tmp_path: Path) -> None:
     """An engine that judges every text two times more costs more than a tenth more: exit code 1."""
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", str(HERE), str(clone)], check=True)
-    with (clone / "roomguard/engine/room.py").open("a", encoding="utf-8") as file:
-        file.write(DEARER)
-    line = "loadtest.bench together --against HEAD --events 4000 --runs 1 --tolerance 10"
-    done = subprocess.run([sys.executable, "-m", *line.split()], cwd=clone, capture_output=True, text=True, check=False)
+    line = "together --against HEAD --events 4000 --runs 1 --tolerance 10"
+    done = in_a_clone(tmp_path / "clone", "roomguard/engine/room.py", DEARER, line)
 
     assert done.returncode == 1, done.stderr
     assert "missed" in done.stdout
