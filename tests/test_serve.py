@@ -356,7 +356,8 @@ def test_reload(config: Path) -> None:
 
         config.write_text(CONFIG)
         running.until(lambda found: found["config"] == before)
-        assert re.search(r"thresholds\.most 50\.0 -> 2\.0", running.child.printed())
+        said = running.child.wait_line("thresholds.most 50.0 -> 2.0", 10)  # the log may reach us after the status
+        assert said is not None, running.child.printed()
 
 
 def test_record_and_replay(config: Path, tmp_path: Path) -> None:
