@@ -137,25 +137,28 @@ class Traced(Keyed):
 
     def _take_in(self) -> None:
         """Put what came since into chunks."""
-        fresh = self.fresh
-        while fresh:
+        fresh, begin = self.fresh, 0
+        while begin < len(fresh):
             chunk = self.open
-            most = 3 * (CHUNK - len(chunk.times))
-            part, fresh = fresh[:most], fresh[most:]
-            chunk.text += "\n".join((*part[::3], "")).encode()
-            chunk.times += part[1::3]
-            chunk.values += part[2::3]
+            end = begin + 3 * (CHUNK - len(chunk.times))
+            chunk.text += "\n".join((*fresh[begin:end:3], "")).encode()
+            chunk.times += fresh[begin + 1 : end : 3]
+            chunk.values += fresh[begin + 2 : end : 3]
+            begin = end
             if len(chunk.times) >= CHUNK:
                 self._close(chunk.times[-1])
-        self.fresh = fresh
+        fresh.clear()
 
     def _close(self, now: float) -> None:
         """Begin a new chunk, and forget those that have run out."""
         full, chunks = self.open, self.chunks
-        times, number = array("d", full.times).tobytes(), full.number + len(full.times)
-        packed = _Chunk(full.number, bytes(full.text), times, _all_written(full.values), now, full.counted, full.nears)
-        chunks[packed.number] = packed
-        self.open = _Chunk(number, bytearray(), [], [])
+        times, values = array("d", full.times).tobytes(), _all_written(full.values)
+        chunks[full.number] = _Chunk(full.number, bytes(full.text), times, values, now, full.counted, full.nears)
+        # The same lists go on, here and in `fresh`: into a new one the collector would look, at each thing in it.
+        full.number += len(full.times)
+        full.text, full.counted, full.nears = bytearray(), 0, None
+        full.times.clear()
+        full.values.clear()
         self._expire(now)
         if self.looks > LOOKS:
             for _ in range(min(SETTLED, len(chunks))):

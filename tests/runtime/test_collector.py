@@ -7,19 +7,26 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from roomguard.configure import configure
+from roomguard.engine.room import RoomGuard
+from roomguard.engine.tally import Tally
 from roomguard.runtime import collector
 from roomguard.runtime.delivery import Delivery
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.store.settings import BusSettings
+from roomguard.testing import chat as said
 from tests.runtime.peers import BACKENDS, frame, listening, settled, text
 from tests.runtime.room_fakes import a_house, chat
 
+PROGRAM = configure(Path(__file__).parents[2] / "config.toml").program
+LONG = 16
 CLOSE = frame(8, (1000).to_bytes(2, "big"))
 
 
@@ -87,6 +94,28 @@ def test_a_young_cycle_goes() -> None:
     del cycle
     gc.collect(0)
     assert 1 == Held.gone
+
+
+def test_ordinary_messages_show_it_nothing_long() -> None:
+    """What a room keeps of messages is out of its sight: it would look at each thing in a list begun of late."""
+    room = RoomGuard("r", PROGRAM, Tally())
+
+    def say(first: int, count: int) -> None:
+        for number in range(first, first + count):
+            event = said(f"u{number % 200}", f"round {number}", number / 4, emotes=None if number % 9 else ["Kappa"])
+            room.receive(event, event.ts)
+
+    say(0, 2_000)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        say(2_000, 2_000)
+        long = [thing for thing in gc.get_objects(generation=0) if isinstance(thing, list | dict) and len(thing) > LONG]
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert long == []
 
 
 class TestWatching:

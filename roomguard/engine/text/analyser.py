@@ -87,7 +87,8 @@ class Analyser:
 
     def facts(self, text: str, emotes: Sequence[str] = ()) -> Facts:
         """The facts of `text`, of which the first 2,000 code points are judged; `emotes` are names of emotes in it."""
-        key: object = (text, *emotes) if emotes else text
+        # Of tuples the collector would look through all of the memo.
+        key: object = f"{text}\0{emotes!r}".encode("utf-8", "surrogatepass") if emotes else text
         known = self._young.get(key)
         if known is not None:
             return known
