@@ -98,6 +98,7 @@ class ActionBus:
         self._failed: JournalFailed | None = None
         self._stalled = False
         self._committing = False
+        self._in_turn = False
         self._gathers_until: float | None = None
         self._flush_due = False
         self._handing_out = False
@@ -137,7 +138,8 @@ class ActionBus:
         self._recent[entry.id] = self._published
         if len(self._recent) > self._settings.dedupe_ids:
             del self._recent[next(iter(self._recent))]
-        self._to_commit.set()
+        if not self._in_turn:
+            self._to_commit.set()
         return self._published
 
     def end(self, action_ids: Collection[str]) -> None:
@@ -288,6 +290,10 @@ class ActionBus:
             sent = _sent(stored, stored.offset, age_s=max(0.0, now - stored.wall))
             self._delivery.hold(sent, trio.current_time())
 
+    def turn_begins(self) -> None:
+        """Steps of rooms are run from here on: what they publish is for `turn_over`, and wakes nobody before it."""
+        self._in_turn = True
+
     def turn_over(self, *, others: bool = False) -> None:
         """Somebody has run steps of rooms: what they published is sent to the disk, what is on it by now is handed out.
 
@@ -296,12 +302,14 @@ class ActionBus:
         For whoever does not give way to other tasks at once. Under load a commit of 0.2 ms took 2.5 ms longer where it
         waited for its turn among the tasks that decide frames, once to begin and once to be heard of.
         """
+        self._in_turn = False
         if self._committing:
             self._writer.poll()
-            return
-        if not self._waiting or self._stalled or self._failed or self._settings.commit_wait_ms:
-            return
-        if not (others and self._gathers()):
+        if self._committing or not self._waiting:
+            return  # whatever waits is taken up when that commit is done
+        if self._stalled or self._failed or self._settings.commit_wait_ms or (others and self._gathers()):
+            self._to_commit.set()
+        else:
             self._begin()
 
     def _gathers(self) -> bool:
@@ -377,7 +385,8 @@ class ActionBus:
             for _ in batch:
                 self._waiting.popleft()
             self._hand_out(batch, answer)
-        self._to_commit.set()
+        if self._ended or self._flush_due or (self._waiting and not self._in_turn):
+            self._to_commit.set()
         self._advance()
 
     def _stall(self, acks: Mapping[str, int], ended: Sequence[str], error: JournalStalled) -> None:

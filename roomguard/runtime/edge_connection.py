@@ -75,6 +75,9 @@ class EdgeBus(Durability, Protocol):
         """A subscription of an edge connection."""
         ...
 
+    def turn_begins(self) -> None:
+        """Steps of rooms are run from here on, until `turn_over`."""
+
     def turn_over(self, *, others: bool = False) -> None:
         """Steps of rooms have been run: begin a commit, or take in what the one under way has become."""
 
@@ -266,6 +269,7 @@ class EdgeConnection:
 
     def _go_on(self, arrival: float) -> None:
         self._session.turn_began = arrival
+        self._house.bus.turn_begins()
         self._in_turn = True
 
     def _answer(self) -> None:

@@ -120,8 +120,14 @@ class Resender(Generic[K]):
             del self._of[receiver]
 
     def next_due(self) -> float | None:
-        """When `due` has something to do, None if never."""
-        return self._queue[0].due if self._queue else None
+        """When `due` has something to do, None if never.
+
+        What was enforced meanwhile is let go here: to be woken for each of those cost a hundredth of a busy guard.
+        """
+        queue = self._queue
+        while queue and queue[0].enforced and not queue[0].waiting:
+            queue.popleft()
+        return queue[0].due if queue else None
 
     def due(self, now: float, limit: int) -> list[tuple[K, Sent]]:
         """Whom to send what again by `now`; looks at no more than `limit` actions."""
@@ -132,7 +138,7 @@ class Resender(Generic[K]):
                 break
             repeat = queue.popleft()
             if repeat.enforced and not repeat.waiting:
-                continue
+                continue  # between others
             if now >= repeat.ends or repeat.tries >= self._times:
                 self._forget(repeat)
                 self.unenforced += not repeat.enforced

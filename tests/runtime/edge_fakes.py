@@ -134,6 +134,9 @@ class DeliveringBus(FakeBus):
             self.commit()
         return position
 
+    def turn_begins(self) -> None:
+        """As below."""
+
     def turn_over(self, *, others: bool = False) -> None:
         """Commits come when a test says so."""
 

@@ -392,6 +392,17 @@ class TestKept:
         assert bench.journal.reader.consumers() == {"audit": 0}
 
 
+class Woken(trio.abc.Instrument):
+    """Counts the steps of tasks by the end of their names."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.times = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.times += task.name.endswith(self.name)
+
+
 class TestTurns:
     """What happens where rooms' steps were run, without a turn for any other task."""
 
@@ -429,6 +440,23 @@ class TestTurns:
         await bus.drain()
         assert (bench.writer.asked, bus.last_offset) == (2, 3)
         assert trio.current_time() - began == pytest.approx(GATHER_S)
+
+    async def test_a_turn_wakes_nobody(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
+        """What a turn publishes and its end sends to the disk is no business of another task, nor what comes of it."""
+        await settled()
+        woken = Woken("_commit_all")
+        trio.lowlevel.add_instrument(woken)
+        for turn in range(3):
+            bus.turn_begins()
+            position = bus.publish([action(turn)])
+            bus.turn_over()
+            await bus.wait_durable(position)
+        await settled()
+        assert (woken.times, bench.writer.asked) == (0, 3)
+
+        bus.publish([action(3)])
+        await bus.drain()
+        assert (woken.times > 0, bench.writer.asked) == (True, 4)
 
     async def test_a_full_disk_is_not_asked_again_in_each_turn(
         self, bench: Bench, bus: ActionBus, autojump_clock: object

@@ -33,6 +33,21 @@ def test_every_interval_until_enforced() -> None:
     book._check()
 
 
+def test_nobody_is_woken_for_what_was_enforced() -> None:
+    """The next look is due for the first action that somebody has not called enforced; those before it are let go."""
+    book = resender()
+    for offset in range(1, 6):
+        book.sent(sent(offset), ["a", "b"] if offset == 3 else ["a"], now=float(offset))
+    book.enforced("a", ["id-1", "id-2", "id-3", "id-5"])
+
+    assert (book.next_due(), len(book)) == (6.0, 3)
+    book.enforced("b", ["id-3"])
+    assert (book.next_due(), len(book)) == (7.0, 2)
+    assert offsets(book.due(8.0, 10)) == [("a", 4)]
+    assert book.next_due() == 11.0
+    book._check()
+
+
 def test_ten_times_then_counted() -> None:
     """An action that nobody enforces is repeated ten times, then counted."""
     book = resender()
