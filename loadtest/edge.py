@@ -4,7 +4,8 @@ Open loop: when a frame is due follows from the schedule and never from how fast
 to wait (a full window of unacknowledged frames, a lost connection, a busy machine) goes out late, and its latency
 counts from when it was meant to go.
 
-Times are read from the monotonic clock itself: a loop's own clock moves in steps of a millisecond on uvloop.
+Times are read from the monotonic clock itself, and waited for by `Pacer`: a loop's own clock moves in steps of a
+millisecond on uvloop.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import msgspec
 from loadtest import messages
 from loadtest.link import Link, LinkError
 from loadtest.messages import Ack, Action, Actions, Drain, Error, State, Verdicts, Welcome
+from loadtest.pace import Pacer
 from loadtest.stream import Frame, Stream
 from loadtest.tally import Tally
 
@@ -60,7 +62,7 @@ class Flight:
 class Edge:
     """Plays one stream over one session."""
 
-    def __init__(self, url: str, token: str | None, stream: Stream, tally: Tally, dumps: Dumps) -> None:
+    def __init__(self, url: str, token: str | None, stream: Stream, tally: Tally, dumps: Dumps, pacer: Pacer) -> None:
         self.failed: str | None = None
         self.welcome: Welcome | None = None
         self._url = url
@@ -68,6 +70,7 @@ class Edge:
         self._stream = stream
         self._tally = tally
         self._dumps = dumps
+        self._pacer = pacer
         self._own_rooms = frozenset(stream.rooms)
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None  # set from the welcome on: nothing may be sent before it
@@ -176,10 +179,9 @@ class Edge:
             # Made before it is due, so that making it is no part of what the guard takes.
             frame = stream.make(self.next_frame, start, wall)
             meant = start + stream.due(self.next_frame)
-            wait = meant - monotonic()
-            if wait > 0:
+            if meant > monotonic():
                 row = 0
-                await asyncio.sleep(wait)
+                await self._pacer.until(meant)
             elif row >= BURST:
                 row = 0
                 await asyncio.sleep(0)

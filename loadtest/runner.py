@@ -19,6 +19,7 @@ from loadtest.attacks import Attacker, Plan, plan_attacks
 from loadtest.edge import Dumps, Edge
 from loadtest.histogram import Histogram
 from loadtest.options import Options
+from loadtest.pace import Pacer
 from loadtest.process import GuardProcess, Usage, usage
 from loadtest.recording import played_streams
 from loadtest.rooms import people, plan_rooms, split
@@ -155,8 +156,9 @@ async def _played(
     options, script, tally = result.options, result.script, result.tally
     base = url.rstrip("/")
     nonce = f"{os.getpid()}-{time.time_ns():x}"
+    pacer = Pacer.best()
     edges = [
-        Edge(f"{base}/v1/edge?session=load-{nonce}-{number}", options.target.token, stream, tally, dumps)
+        Edge(f"{base}/v1/edge?session=load-{nonce}-{number}", options.target.token, stream, tally, dumps, pacer)
         for number, stream in enumerate(script.streams)
     ]
     try:
@@ -174,6 +176,7 @@ async def _played(
         gc.unfreeze()
         for edge in edges:
             await edge.leave()
+        pacer.close()
 
 
 async def _load(result: Run, edges: list[Edge], pid: int | None, on_second: Callable[[Second, Tally], None]) -> None:
