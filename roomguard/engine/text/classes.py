@@ -109,6 +109,12 @@ USUAL = (
 USUAL_CYRILLIC = "\u0400-\u045f\u0490\u0491"
 """The same for Cyrillic, whose letters are usual among themselves."""
 
+THAI = "\u0e01-\u0e30\u0e32\u0e40-\u0e46"
+"""Letters of Thai, and the vowels that stand before and behind them."""
+
+THAI_MARKS = "\u0e31\u0e33-\u0e3a\u0e47-\u0e4e"
+"""What stands on a letter of Thai or below it, one half of it behind."""
+
 USUAL_PICTURES = (
     "\u231a-\u2328\u232b-\u23ff\u2600-\u2775\u2794-\u27bf\u2b05-\u2b07\u2b50\u2b55\U0001f300-\U0001f64f\U0001f680-\U0001f6ff"
     "\U0001f900-\U0001faff\ufe0f"

@@ -22,6 +22,8 @@ from roomguard.engine.text.classes import (
     MARKS,
     SELDOM_MARKS,
     SPOKEN_MARKS,
+    THAI,
+    THAI_MARKS,
     USUAL,
     USUAL_CYRILLIC,
     USUAL_PICTURES,
@@ -133,7 +135,9 @@ def ascii_words(data: bytes) -> list[str]:
 
 MAX_USUAL = 240
 """Code points below which a text may be usual; none of it becomes more than two."""
-as_usual = re.compile(f"([{USUAL} ]++|[{USUAL_CYRILLIC} ]++)([{USUAL_PICTURES} ]*+)").fullmatch
+_USUAL_THAI = f"(?:[{THAI}][{THAI_MARKS}]{{0,3}}+ *+)++"
+"""No word begins with a mark, which would be no part of it, and no more marks stand on a letter than spelling asks."""
+as_usual = re.compile(f"([{USUAL} ]++|[{USUAL_CYRILLIC} ]++|{_USUAL_THAI})([{USUAL_PICTURES} ]*+)").fullmatch
 """Matches a text of letters with nothing odd about them, and the emoji behind them: most texts outside ASCII."""
 
 

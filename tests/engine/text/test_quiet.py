@@ -73,8 +73,9 @@ THOROUGH = _Thorough(WordSettings(block=("bad word",)))
             st.text(st.sampled_from(" 🔥❤\ufe0f"), max_size=9),
         ),
         st.text(st.sampled_from("аАбі "), max_size=40),
+        st.text(st.sampled_from("กนำ\u0e35\u0e49\u0e48เๆา🔥 "), max_size=40),
         st.lists(
-            st.sampled_from(["one", "Two", "drei", "ß" * 2, " ", "été", "it's", "сто", "今天"]),
+            st.sampled_from(["one", "Two", "drei", "ß" * 2, " ", "été", "it's", "сто", "今天", "น้ำ", "ที่"]),
             min_size=20,
             max_size=140,
         ).map(" ".join),
@@ -113,7 +114,7 @@ def test_a_loud_text_is_no_quiet_one(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["gg", "hello there, how are you?", "привет всем", "今天晚上吃什么", "nooo!!", "@ann hi"]
+    "text", ["gg", "hello there, how are you?", "привет всем", "今天晚上吃什么", "nooo!!", "@ann hi", "วันนี้เล่นดีมาก 555"]
 )
 def test_an_ordinary_text_is_quiet(text: str) -> None:
     """What people write is."""
