@@ -138,7 +138,7 @@ class Resender(Generic[K]):
                 break
             repeat = queue.popleft()
             if repeat.enforced and not repeat.waiting:
-                continue  # between others
+                continue  # it stood behind one that nobody had called enforced
             if now >= repeat.ends or repeat.tries >= self._times:
                 self._forget(repeat)
                 self.unenforced += not repeat.enforced

@@ -95,7 +95,7 @@ def test_no_override_lifts_the_limit_on_mentions() -> None:
         scene.control("override", 0, ttl_s=60.0, settings={"most": value})
 
     assert 50.0 == scene.guard.strategy.thresholds["most"]
-    assert 1 == scene.guard.tally.overrides["ignored"]
+    assert scene.guard.tally.overrides["ignored"] == 1
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(0.0, 600.0), (30.0, 30.0), (3_600.0, 3_600.0), (86_400.0, 3_600.0)])

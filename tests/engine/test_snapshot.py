@@ -137,7 +137,7 @@ def test_a_reload_keeps_what_both_programs_know() -> None:
     assert ["delete", "warn"] == [action.kind for action in room.chat("ann", at=3).actions]
     assert (one.version, two.version) == (other.actions[0].config, room.actions[0].config)
     (fresh,) = set(room.guard.slots.__struct_fields__) - set(other.guard.slots.__struct_fields__)
-    assert 1 == getattr(room.guard.slots, fresh).value(START + 3)
+    assert getattr(room.guard.slots, fresh).value(START + 3) == 1
 
 
 def test_a_reload_may_lengthen_and_shorten() -> None:
@@ -232,7 +232,7 @@ def test_a_reset_forgets_all_but_what_the_journal_keeps() -> None:
     scene.join("ben", at=12)
     assert "drop" == scene.chat("cem", at=15).verdict
     assert "drop" == scene.chat("ben", at=15).verdict
-    assert 1 == sum(action.kind == "restrict" for action in scene.actions)
+    assert sum(action.kind == "restrict" for action in scene.actions) == 1
     late = Scene(scene.guard.program)
     late.control("reset", 90, state=state)
     assert ["ann"] == [action.user for action in late.guard.in_force()]

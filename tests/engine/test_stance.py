@@ -56,7 +56,7 @@ def test_a_pardon_ends_what_waits() -> None:
     """A human who lets the user speak ends a mute that has not gone out, and takes its strike back."""
     scene = jittery("mute")
     scene.chat("ann", WALL, at=0)
-    assert 1 == scene.guard.strikes_of("ann")
+    assert scene.guard.strikes_of("ann") == 1
     scene.moderation("mod", "unmute", "ann", at=0)
 
     assert (None, 0) == (scene.guard.next_deadline(), scene.guard.strikes_of("ann"))
@@ -164,4 +164,4 @@ def test_one_decision_is_one_strike() -> None:
     scene.undo(delete, at=11)
     assert 2 == scene.guard.strikes_of("ann")
     scene.undo(mute, at=12)
-    assert 1 == scene.guard.strikes_of("ann")
+    assert scene.guard.strikes_of("ann") == 1

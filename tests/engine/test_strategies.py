@@ -320,8 +320,8 @@ def test_a_rule_that_is_off_in_one_strategy() -> None:
 
     assert [] == problems_of(wish, judging)
     assert [] == problems_of(wish, judging, judging.strategies["default"])
-    assert 1 == len(problems_of(wish, judging, judging.strategies["calmer"]))
-    assert 1 == len(problems_of(Wish(rules={"long": "enforce"}, strategy="calmer"), judging))
+    assert len(problems_of(wish, judging, judging.strategies["calmer"])) == 1
+    assert len(problems_of(Wish(rules={"long": "enforce"}, strategy="calmer"), judging)) == 1
 
 
 def test_a_forced_strategy_cannot_be_left() -> None:

@@ -147,4 +147,4 @@ def test_a_snapshot_from_before_anything_waited() -> None:
     after = Traced(windows.Distinct, 10.0, 1_000, 1_000)
     after.load(before.dump())
 
-    assert 1 == after.value("coins free", 2.0)
+    assert after.value("coins free", 2.0) == 1

@@ -49,7 +49,7 @@ def test_another_threshold() -> None:
         [action["causes"][0] for action in comparison.new],
     )
     assert (RuleComparison("long", 1, 1, 0, 0, 0), RuleComparison("many", 2, 2, 2, 2, 0)) == comparison.rules
-    assert 1 == comparison.same
+    assert comparison.same == 1
 
 
 def test_another_duration() -> None:

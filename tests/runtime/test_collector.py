@@ -76,11 +76,11 @@ def test_what_survives_is_settled() -> None:
     assert not any(thing is kept for thing in gc.get_objects())
 
     del kept
-    assert 1 == Held.gone
+    assert Held.gone == 1
 
     del cycle
     gc.collect()
-    assert 1 == Held.gone
+    assert Held.gone == 1
     collector.look_at_all()
     assert 2 == Held.gone
 
@@ -93,7 +93,7 @@ def test_a_young_cycle_goes() -> None:
     cycle.append(cycle)
     del cycle
     gc.collect(0)
-    assert 1 == Held.gone
+    assert Held.gone == 1
 
 
 def test_ordinary_messages_show_it_nothing_long() -> None:
@@ -133,11 +133,11 @@ class TestWatching:
 
             suspects += collector.MOST_SUSPECTS
             await trio.sleep(1_000)
-            assert 1 == len(looks)
+            assert len(looks) == 1
 
             suspects += collector.MOST_SUSPECTS - 1
             await trio.sleep(1_000)
-            assert 1 == len(looks)
+            assert len(looks) == 1
             nursery.cancel_scope.cancel()
 
 

@@ -167,7 +167,7 @@ class TestFrames:
             await wait_all_tasks_blocked()
 
             assert 20 == len(edge.of("ack"))
-            assert 1 == edge.writes - writes
+            assert edge.writes - writes == 1
 
     async def test_a_connection_with_too_many_unacknowledged_frames_is_not_read(
         self, autojump_clock: MockClock
@@ -195,7 +195,7 @@ class TestFrames:
 
             desk.bus.full = False
             await trio.sleep(1)
-            assert 1 == len(edge.of("ack"))
+            assert len(edge.of("ack")) == 1
 
     @pytest.mark.parametrize("fail_mode", ["allow", "drop"])
     async def test_what_is_not_judged_gets_the_fail_mode(self, fail_mode: Any, autojump_clock: MockClock) -> None:
@@ -207,7 +207,7 @@ class TestFrames:
 
             assert ["allow", fail_mode] == edge.of("verdicts")[0]["verdicts"]
             assert [{"index": 1, "code": "room_limit", "detail": ""}] == edge.of("ack")[0]["rejected"]
-            assert 1 == edge.of("ack")[0]["accepted"]
+            assert edge.of("ack")[0]["accepted"] == 1
 
 
 class TestSequence:
@@ -219,11 +219,11 @@ class TestSequence:
             edge.send_to_guard(frame, frame)
             await wait_all_tasks_blocked()
 
-            assert 1 == len(desk.house.guard().seen) - 1
+            assert len(desk.house.guard().seen) - 1 == 1
             first, second = edge.of("verdicts")
             assert first == second
             assert 2 == len(edge.of("ack"))
-            assert 1 == desk.desk.statistics().sessions.repeats
+            assert desk.desk.statistics().sessions.repeats == 1
 
     async def test_a_gap_is_an_error(self, autojump_clock: MockClock) -> None:
         """A `seq` that is too high is not judged, and the error says which one is expected."""
@@ -243,7 +243,7 @@ class TestSequence:
             edge.send_to_guard(events(2, say()), events(1, say()))
             await wait_all_tasks_blocked()
 
-            assert 1 == edge.of("error")[0]["expected"]
+            assert edge.of("error")[0]["expected"] == 1
             assert [1] == [ack["seq"] for ack in edge.of("ack")]
 
     async def test_a_new_session_begins_anywhere(self, autojump_clock: MockClock) -> None:
@@ -298,7 +298,7 @@ class TestSequence:
             await wait_all_tasks_blocked()
             assert "welcome" == (await desk.connect("c")).types()[0]
             assert two.closed is None
-            assert 1 == desk.desk.statistics().sessions.forgotten
+            assert desk.desk.statistics().sessions.forgotten == 1
 
     async def test_a_second_connection_takes_the_session_over(self, autojump_clock: MockClock) -> None:
         """The first connection is closed with 4409; what it had not been told the second one is."""
@@ -487,7 +487,7 @@ class TestTime:
 
             times = {(one.room, one.ts) for one in desk.house.record}
             assert {("r1", EPOCH - 1), ("r1", EPOCH - 0.5), ("r2", EPOCH + 1)} == times
-            assert 1 == desk.desk.statistics().clamped
+            assert desk.desk.statistics().clamped == 1
 
     async def test_grace_after_an_absence(self, autojump_clock: MockClock) -> None:
         """Rooms of an edge that was gone for a while get grace when it comes back, others do not."""
@@ -514,7 +514,7 @@ class TestEnds:
             await wait_all_tasks_blocked()
 
             assert edge.aborted
-            assert 1 == desk.desk.statistics().slow
+            assert desk.desk.statistics().slow == 1
             assert (await desk.connect()).said[0]["resume_after"] > 10
 
     async def test_drain_says_when_to_come_back_and_closes_with_1012(self, autojump_clock: MockClock) -> None:
@@ -532,7 +532,7 @@ class TestEnds:
 
             desk.bus.commit()
             await wait_all_tasks_blocked()
-            assert 1 == len(edge.of("ack"))
+            assert len(edge.of("ack")) == 1
             assert 1012 == edge.closed[0]  # type: ignore[index]
             assert 1013 == (await desk.connect("c")).closed[0]  # type: ignore[index]
 

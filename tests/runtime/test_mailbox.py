@@ -159,7 +159,7 @@ def test_the_ticket_hears_of_every_event_given_up() -> None:
     box.take()
 
     assert [(0, "shed")] == [(one.index, one.code) for one in first.rejections()]
-    assert 1 == first.accepted
+    assert first.accepted == 1
 
 
 def test_a_frame_that_is_shed_whole_is_decided() -> None:

@@ -39,7 +39,7 @@ class TestHandOver:
             assert ticket.closed
             assert ["allow", "drop", "hold", "allow"] == ticket.verdicts
             assert 4 == ticket.accepted
-            assert 1 == ticket.position == len(house.bus.actions)
+            assert ticket.position == len(house.bus.actions) == 1
             assert [ticket] == house.answers.tickets
 
     async def test_a_large_batch_is_cut_into_turns(self, autojump_clock: MockClock) -> None:
@@ -133,8 +133,8 @@ class TestHandOver:
             stats = house.rooms.statistics()
 
             assert {"drop": 2} == stats.verdicts
-            assert 1 == stats.actions
-            assert 1 == stats.rooms == stats.opened
+            assert stats.actions == 1
+            assert stats.rooms == stats.opened == 1
 
     async def test_a_human_who_ends_a_penalty_ends_it_for_good(self, autojump_clock: MockClock) -> None:
         """What a moderator takes back is told to the bus, so that no restart brings it back."""
@@ -266,7 +266,7 @@ class TestPuttingAway:
             first = chat()
             await house.send(first)
             await trio.sleep(50)
-            assert 1 == len(house.rooms)  # windows run out at 60 s
+            assert len(house.rooms) == 1  # windows run out at 60 s
 
             await trio.sleep(20)
             assert 0 == len(house.rooms)
@@ -285,7 +285,7 @@ class TestPuttingAway:
             await house.send(chat("later 200"))
             await trio.sleep(150)
 
-            assert 1 == len(house.rooms)
+            assert len(house.rooms) == 1
 
     async def test_an_event_during_the_save_keeps_the_room(self, autojump_clock: MockClock) -> None:
         """A room that gets something to do while it is saved is not put away, and loses nothing."""
@@ -299,7 +299,7 @@ class TestPuttingAway:
             await trio.sleep(1)
 
             assert ticket.closed
-            assert 1 == len(house.rooms)
+            assert len(house.rooms) == 1
             assert house.rooms.get("r1").direct  # type: ignore[union-attr]
 
     async def test_a_room_that_cannot_be_saved_stays(self, autojump_clock: MockClock) -> None:
@@ -308,7 +308,7 @@ class TestPuttingAway:
             await house.send(chat())
             await trio.sleep(100)
 
-            assert 1 == len(house.rooms)
+            assert len(house.rooms) == 1
             assert house.rooms.statistics().saves_failed
             ticket = await house.send(chat())
             await trio.testing.wait_all_tasks_blocked()
@@ -323,7 +323,7 @@ class TestPuttingAway:
             assert ticket.closed
             assert 5 == ticket.accepted
             assert 0 == len(house.rooms)
-            assert 1 == house.rooms.statistics().closed
+            assert house.rooms.statistics().closed == 1
 
     async def test_a_crowd_is_thinned_when_the_cap_is_reached(self, autojump_clock: MockClock) -> None:
         """At the cap rooms whose windows have run out go at once, though not idle for long."""
@@ -399,7 +399,7 @@ class TestComingBack:
             await trio.testing.wait_all_tasks_blocked()
 
             assert ticket.closed
-            assert 1 == house.rooms.statistics().states_lost
+            assert house.rooms.statistics().states_lost == 1
             assert RoomState.RUNNING is house.rooms.get("r1").state  # type: ignore[union-attr]
 
     @pytest.mark.parametrize(("gate", "within"), [(True, 0.2), (False, 1.0)])

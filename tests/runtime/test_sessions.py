@@ -115,7 +115,7 @@ class TestAnswers:
         session.take(frame(1), 0.0, "allow").release()
 
         assert [] == wire.said
-        assert 1 == session.unacked
+        assert session.unacked == 1
 
 
 class AnEdge(RuleBasedStateMachine):

@@ -42,7 +42,7 @@ class TestCrash:
         async with a_house() as house:
             ticket = await house.send(chat("boom"), chat(room="r2"), chat(room="r3"))
 
-            assert 1 == len(house.guard("r2").seen) == len(house.guard("r3").seen)
+            assert len(house.guard("r2").seen) == len(house.guard("r3").seen) == 1
             assert not ticket.closed
             assert RoomState.RESTARTING is state(house)
 
@@ -133,7 +133,7 @@ class TestCrash:
             await trio.sleep(10)
 
             assert ["r2"] == [one.room for one in house.bus.actions]
-            assert 1 == house.rooms.statistics().supervisor.crashes
+            assert house.rooms.statistics().supervisor.crashes == 1
             assert RoomState.RUNNING is state(house)
 
     async def test_a_control_record_that_crashes(self, autojump_clock: MockClock) -> None:
@@ -166,7 +166,7 @@ class TestCrash:
 
             assert ticket.closed
             assert [] == ticket.rejections()
-            assert 1 == house.rooms.statistics().states_lost
+            assert house.rooms.statistics().states_lost == 1
 
 
 class TestRestarts:
@@ -243,7 +243,7 @@ class TestRestarts:
             await house.send(chat("boom", room="last"), chat(room="calm"))
             await wait_all_tasks_blocked()
             assert house.rooms.degraded
-            assert 1 == len(house.guard("calm").seen)
+            assert len(house.guard("calm").seen) == 1
 
             await trio.sleep(30)
             assert not house.rooms.degraded

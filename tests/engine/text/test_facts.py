@@ -107,7 +107,7 @@ def test_allowed_and_blocked_domains() -> None:
 )
 def test_invites(analyser: Analyser, text: str) -> None:
     """Links into other chats are invites."""
-    assert 1 == analyser.facts(text).invites
+    assert analyser.facts(text).invites == 1
 
 
 def test_operator_cues() -> None:
@@ -136,7 +136,7 @@ def test_near_skeleton_ignores_order_count_and_noise(analyser: Analyser) -> None
         "vote green party xkqtrzp",
     )
 
-    assert 1 == len({analyser.facts(text).near_skeleton for text in texts})
+    assert len({analyser.facts(text).near_skeleton for text in texts}) == 1
 
 
 def test_memo_changes_nothing() -> None:
