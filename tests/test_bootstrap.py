@@ -42,7 +42,7 @@ FILES = {
 def _wheel(folder):
     if os.environ.get("SLOW"):
         pathlib.Path("building").touch()
-        time.sleep(float(os.environ["SLOW"]))
+        time.sleep(float(os.environ["SLOW"]))  # long enough to be killed in the midst of it
     with open("builds.log", "a") as log:
         log.write("built\\n")
     name = "roomguard-1-py3-none-any.whl"

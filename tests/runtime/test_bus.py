@@ -510,7 +510,7 @@ class TestTurns:
         for _ in range(1_000):
             if bus.durable >= position:
                 break
-            time.sleep(0.01)
+            time.sleep(0.01)  # the disk is waited for without a turn for any task, so nothing can be awaited
             bus.turn_over()
         assert offsets(edge) == [1]
 

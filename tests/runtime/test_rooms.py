@@ -68,8 +68,8 @@ class TestHandOver:
             await hand_over(
                 house.rooms, house.ticket(*frame), house.known, between=lambda: seen.append(len(house.guard().seen))
             )
-            assert [1 + SLICE_EVENTS, 1 + 2 * SLICE_EVENTS] == seen
-            assert 1 + len(frame) == len(house.guard().seen)
+            assert seen == [1 + SLICE_EVENTS, 1 + 2 * SLICE_EVENTS]
+            assert len(house.guard().seen) == 1 + len(frame)
 
     async def test_an_idle_room_sheds_nothing_of_one_large_frame(self, autojump_clock: MockClock) -> None:
         """A frame larger than the mailbox is decided whole where nothing else waits."""
