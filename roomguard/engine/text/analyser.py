@@ -87,13 +87,13 @@ class Analyser:
 
     def facts(self, text: str, emotes: Sequence[str] = ()) -> Facts:
         """The facts of `text`, of which the first 2,000 code points are judged; `emotes` are names of emotes in it."""
+        if len(text) > MEMO_LENGTH:
+            return self.judge(text, emotes)
         # Of tuples the collector would look through all of the memo.
         key: object = f"{text}\0{emotes!r}".encode("utf-8", "surrogatepass") if emotes else text
         known = self._young.get(key)
         if known is not None:
             return known
-        if len(text) > MEMO_LENGTH:
-            return self.judge(text, emotes)
         known = self._old.get(key)
         if known is None:
             known = self.judge(text, emotes)
