@@ -23,6 +23,7 @@ import trio
 from roomguard.errors import ConfigError, ConfigProblem
 from roomguard.runtime import handshake
 from roomguard.runtime.handshake import Endpoint, Opening, Refused, RouteParams
+from roomguard.runtime.kernel_timer import KernelTimer
 from roomguard.runtime.pipe import Pipe, hard_close
 from roomguard.runtime.quietlog import QuietLog
 from roomguard.runtime.settings_listen import ListenSettings
@@ -136,7 +137,7 @@ class Listener:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keeper.run)
-                nursery.start_soon(self._tick.run)
+                nursery.start_soon(self._tick.run, KernelTimer.best())
                 async with trio.open_nursery() as accepting:
                     for listener in self._listeners:
                         accepting.start_soon(self._accept, listener, nursery)

@@ -1,4 +1,4 @@
-"""One reader at a time decides events, so that a pass of the loop is as long as one slice and not as all of them.
+"""One reader at a time decides events, so that a pass of the loop is as long as a slice and not as all of them.
 
 A loop runs every task that is ready before it looks at its clocks and sockets again. With sixteen connections behind,
 each of which decides some milliseconds of events a pass, everything else (acks of a commit, pings, deadlines of rooms,
@@ -11,6 +11,8 @@ import trio
 
 _SAME_PASS_S = 1e-3
 """Who comes so soon after another has left may be in the same pass of the loop, in which the other had its slice."""
+_SHARED_S = 1e-3
+"""Slices go on in one pass until together they took this long: a pass of the loop costs as much as some events."""
 
 
 class Turnstile:
@@ -19,7 +21,7 @@ class Turnstile:
     def __init__(self) -> None:
         self._taken = False
         self._waiting = trio.lowlevel.ParkingLot()
-        self._left = float("-inf")
+        self._left = self._pass_began = float("-inf")
 
     @property
     def wanted(self) -> bool:
@@ -27,13 +29,17 @@ class Turnstile:
         return bool(self._waiting)
 
     async def enter(self) -> None:
-        """Be the one inside. A checkpoint only where somebody else is, or was a moment ago."""
+        """Be the one inside. A checkpoint only where somebody else is, or the slices of this pass have been long."""
         if self._taken:
             await self._waiting.park()
             return
         self._taken = True
-        if trio.current_time() < self._left + _SAME_PASS_S:
+        now = trio.current_time()
+        if now >= self._left + _SAME_PASS_S:
+            self._pass_began = now
+        elif now >= self._pass_began + _SHARED_S:
             await trio.lowlevel.cancel_shielded_checkpoint()
+            self._pass_began = trio.current_time()
 
     def leave(self) -> None:
         """Let the next one in."""

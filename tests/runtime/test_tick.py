@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from roomguard.runtime.kernel_timer import KernelTimer
 from roomguard.runtime.tick import Tick
 
 BEAT = 0.002
@@ -33,11 +35,11 @@ async def bring(tick: Tick, rate: float, seconds: float) -> None:
 
 
 class TestTick:
-    @pytest.mark.parametrize(("rate", "thick"), [(100, False), (900, False), (1_200, True), (20_000, True)])
+    @pytest.mark.parametrize(("rate", "thick"), [(100, False), (1_900, False), (2_200, True), (20_000, True)])
     async def test_the_beat_begins_where_frames_come_thick(
         self, autojump_clock: MockClock, rate: float, thick: bool
     ) -> None:
-        """Above 1,000 frames a second, and not below."""
+        """Above four frames in the time of a beat, and not below."""
         async with running() as tick:
             await bring(tick, rate, 0.5)
 
@@ -72,6 +74,30 @@ class TestTick:
             await bring(tick, 100, 1.0)
 
             assert beats == tick.beats
+
+    async def test_by_a_timer_of_the_kernel(self) -> None:
+        """It beats as often as it says: never sooner, and it is quiet when the beat has ended."""
+        timer = KernelTimer.best()
+        if timer is None:
+            pytest.skip("timers of the kernel are Linux's")
+        descriptor = os.dup(timer.descriptor)
+        async with trio.open_nursery() as nursery:
+            tick = Tick(BEAT)
+            nursery.start_soon(tick.run, timer)
+            began = trio.current_time()
+            for _ in range(2):
+                tick.saw(1_000)
+            while tick.thick:
+                await tick.wait()
+            assert 0 < tick.beats <= (trio.current_time() - began) / BEAT
+            nursery.cancel_scope.cancel()
+        await trio.sleep(3 * BEAT)  # in which a timer that is still on would ring
+
+        with pytest.raises(BlockingIOError):
+            os.read(descriptor, 8)
+        os.close(descriptor)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(timer.descriptor)
 
     async def test_the_beat_can_be_off(self, autojump_clock: MockClock) -> None:
         """0 ms: nobody ever waits."""
