@@ -32,6 +32,7 @@ import trio
 from roomguard.configure import Configuration, configure, differences
 from roomguard.engine.outcome import Alert
 from roomguard.engine.overrides import Wish
+from roomguard.engine.portions import Portions
 from roomguard.engine.program import Program
 from roomguard.engine.room import RoomGuard
 from roomguard.engine.snapshot import survivors
@@ -382,8 +383,8 @@ def _new_guard(tally: Tally, room: str, program: Program) -> RoomGuard:
     return RoomGuard(room, program, tally)
 
 
-def _restored_guard(tally: Tally, room: str, program: Program, data: bytes) -> RoomGuard:
-    return RoomGuard.restore(room, program, data, tally)
+def _restored_guard(tally: Tally, room: str, program: Program, data: bytes) -> Portions[RoomGuard]:
+    return RoomGuard.restore_in_portions(room, program, data, tally)
 
 
 def _write(recorder: Recorder, record: AnyEvent | Control) -> None:

@@ -17,6 +17,7 @@ from roomguard.engine.brakes import Brakes
 from roomguard.engine.decision import Case, build, decide, inverse
 from roomguard.engine.outcome import ALLOW, DROP, Alert, Outcome
 from roomguard.engine.penalties import Penalties, Penalty
+from roomguard.engine.portions import Portions, whole
 from roomguard.engine.program import Program, Rule, StepFunction, Strategy
 from roomguard.engine.stalest import Stalest
 from roomguard.engine.stance import Stance
@@ -609,6 +610,10 @@ class RoomGuard:
 
     def snapshot(self) -> bytes:
         """Everything the room knows, as JSON; `restore` gives a room that behaves the same."""
+        return whole(self.snapshot_in_portions())
+
+    def snapshot_in_portions(self) -> Portions[bytes]:
+        """The same in portions of some milliseconds. The room must get no input before the last."""
         from roomguard.engine import snapshot  # noqa: PLC0415 - see _reset
 
         return snapshot.dump(self)
@@ -616,10 +621,17 @@ class RoomGuard:
     @classmethod
     def restore(cls, room: str, program: Program, data: bytes, tally: Tally | None = None) -> RoomGuard:
         """The room a snapshot was taken of. Raises ValueError for data that is no snapshot."""
+        return whole(cls.restore_in_portions(room, program, data, tally))
+
+    @classmethod
+    def restore_in_portions(
+        cls, room: str, program: Program, data: bytes, tally: Tally | None = None
+    ) -> Portions[RoomGuard]:
+        """The same in portions of some milliseconds."""
         from roomguard.engine import snapshot  # noqa: PLC0415 - see _reset
 
         guard = cls(room, program, tally)
-        snapshot.load(guard, data)
+        yield from snapshot.load(guard, data)
         return guard
 
     def idle_at(self) -> float:

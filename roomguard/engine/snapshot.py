@@ -6,7 +6,7 @@ which are derived from what they count; a window that the program no longer keep
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from sortedcontainers import SortedList
 
 from roomguard.engine.modes import settle_end
 from roomguard.engine.penalties import Penalty, PenaltyKind
+from roomguard.engine.portions import Portions, T
 from roomguard.engine.program import Program
 from roomguard.model.actions import Action
 
@@ -23,16 +24,27 @@ if TYPE_CHECKING:
     from roomguard.engine.room import RoomGuard
 
 VERSION = 1
+USERS_A_PORTION = 128
+"""About a millisecond: for twenty thousand at once everybody else would wait for a fifth of a second."""
 
 
 def _finite(value: float) -> float | None:
     return None if value in (inf, -inf) else value
 
 
-def dump(room: RoomGuard) -> bytes:
-    """The whole room."""
+def dump(room: RoomGuard) -> Portions[bytes]:
+    """The whole room. It must not change meanwhile."""
     people = room.program.people
-    data = {
+    users: list[bytes] = []
+    for some in _some_at_a_time(list(room.users.items())):
+        users.append(msgspec.json.encode([[name, *people.row(user)] for name, user in some])[1:-1])
+        yield
+    slots: dict[str, msgspec.Raw] = {}
+    for name, slot in _kept_slots(room.slots):
+        slots[name] = _raw(_dump_slot(slot))
+        yield
+    yield
+    head = {
         "version": VERSION,
         "now": _finite(room.now),
         "opened": _finite(room.opened),
@@ -40,8 +52,9 @@ def dump(room: RoomGuard) -> bytes:
         "about": [room.tags, room.lang, room.region, room.host],
         "staff": list(room.staff),
         "fields": people.names,
-        "users": [[name, *people.row(user)] for name, user in room.users.items()],
-        "slots": _dump_slots(room.slots),
+    }
+    tail = {
+        "slots": slots,
         "penalties": room.penalties.dump(),
         "strikes": room.strikes.dump(),
         "brakes": room.brakes.dump(),
@@ -53,29 +66,43 @@ def dump(room: RoomGuard) -> bytes:
         "undone": list(room._undone),  # noqa: SLF001
         "stance": room.stance.dump(),
     }
-    return msgspec.json.encode(data)
+    # Put together by hand, so that what may be megabytes is copied once.
+    end = b"],%b" % msgspec.json.encode(tail)[1:]
+    return b"".join((msgspec.json.encode(head)[:-1], b',"users":[', *_with_commas(users), end))
 
 
-def load(room: RoomGuard, raw: bytes) -> None:
+def load(room: RoomGuard, raw: bytes) -> Portions[None]:
     """Fill an empty room. Raises ValueError for data that is no snapshot."""
     try:
-        data = msgspec.json.decode(raw)
+        parts = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        yield
+        users = msgspec.json.decode(parts.pop("users"), type=list[msgspec.Raw])
+        yield
+        slots = msgspec.json.decode(parts.pop("slots"), type=dict[str, msgspec.Raw])
+        data = {name: msgspec.json.decode(part) for name, part in parts.items()}
         if data["version"] != VERSION:
             raise ValueError(f"snapshot version {data['version']} is unknown")
-        _load(room, data)
+        yield from _load(room, data, users, slots)
     except (msgspec.MsgspecError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no snapshot of a room: {error!r}") from error
 
 
-def _load(room: RoomGuard, data: dict[str, Any]) -> None:
+def _load(
+    room: RoomGuard, data: dict[str, Any], users: Sequence[msgspec.Raw], slots: Mapping[str, msgspec.Raw]
+) -> Portions[None]:
     room.now = _or(data["now"], -inf)
     room.opened = _or(data["opened"], -inf)
     room.viewers = data["viewers"]
     _load_people(room, data)
     names, people = tuple(data["fields"]), room.program.people
-    room.users = {row[0]: people.user(names, row[1:]) for row in data["users"]}
-    for name, content in data["slots"].items():
-        _load_slot(room, name, content)
+    room.users = {}
+    for some in _some_at_a_time(users):
+        rows = map(msgspec.json.decode, some)
+        room.users.update((row[0], people.user(names, row[1:])) for row in rows)
+        yield
+    for name, content in slots.items():
+        _load_slot(room, name, msgspec.json.decode(content))
+        yield
     room.grace_until = _or(data["grace"], -inf)
     room.raid_until, room.raid_size = _or(data["raid"][0], -inf), data["raid"][1]
     restriction = data["restriction"]
@@ -83,6 +110,18 @@ def _load(room: RoomGuard, data: dict[str, Any]) -> None:
     room.restricted_until = _or(data["restricted"], -inf)
     room._undone = dict.fromkeys(data["undone"])  # noqa: SLF001
     _load_stance(room, data)
+
+
+def _some_at_a_time(users: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (users[first : first + USERS_A_PORTION] for first in range(0, len(users), USERS_A_PORTION))
+
+
+def _with_commas(parts: Sequence[bytes]) -> Iterator[bytes]:
+    return (piece for place, part in enumerate(parts) for piece in ((b",", part) if place else (part,)))
+
+
+def _raw(data: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(data))
 
 
 def _load_people(room: RoomGuard, data: dict[str, Any]) -> None:
@@ -114,10 +153,14 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _dump_slots(slots: Any) -> dict[str, Any]:
+def _kept_slots(slots: Any) -> Iterator[tuple[str, Any]]:
     """The windows that were needed so far, and the levels of limits."""
     kept = ((name, getattr(slots, name)) for name in slots.__struct_fields__)
-    return {name: slot if isinstance(slot, float) else slot.dump() for name, slot in kept if slot is not None}
+    return ((name, slot) for name, slot in kept if slot is not None)
+
+
+def _dump_slot(slot: Any) -> Any:
+    return slot if isinstance(slot, float) else slot.dump()
 
 
 def _load_slot(room: RoomGuard, name: str, content: Any) -> None:
@@ -149,11 +192,12 @@ def move(room: RoomGuard, program: Program) -> None:
     room.tally.forgotten_penalties += room.penalties.forgotten - forgotten
     room.strikes.limit(caps.penalties)
     old_slots, room.slots = room.slots, program.slots_class()
-    for name, content in _dump_slots(old_slots).items():
-        _load_slot(room, name, content)
+    for name, slot in _kept_slots(old_slots):
+        _load_slot(room, name, _dump_slot(slot))
     old, new = before.people, program.people
     if old != new:
-        room.users = {name: new.user(old.names, old.row(user)) for name, user in room.users.items()}
+        carried = new.carrier(old)
+        room.users = {name: carried(user) for name, user in room.users.items()}
 
 
 def survivors(actions: Iterable[Action]) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from roomguard.engine.outcome import Alert, Outcome
+from roomguard.engine.portions import Portions
 from roomguard.engine.program import Program
 from roomguard.model.actions import Action
 from roomguard.model.events import AnyEvent, Control, Event
@@ -52,8 +53,8 @@ class Guard(Protocol):
         """What outlives a crash."""
         ...
 
-    def snapshot(self) -> bytes:
-        """The whole room at rest."""
+    def snapshot_in_portions(self) -> Portions[bytes]:
+        """The whole room at rest, which takes no input meanwhile."""
         ...
 
     def configure(self, program: Program) -> None:
@@ -120,7 +121,7 @@ class RoomPorts:
     """What rooms need of the rest of the house. Every call is synchronous and quick, but for the store's."""
 
     new_guard: Callable[[str, Program], Guard]
-    restore_guard: Callable[[str, Program, bytes], Guard]
+    restore_guard: Callable[[str, Program, bytes], Portions[Guard]]
     """A guard as it was when its snapshot was made. Raises ValueError for what is no snapshot."""
     publish: Callable[[Sequence[Action]], int]
     """Puts actions on the bus in order; returns the position that is durable when all of them are."""

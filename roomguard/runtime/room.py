@@ -14,11 +14,13 @@ import msgspec
 import trio
 
 from roomguard.engine.outcome import ALLOW, Outcome
+from roomguard.engine.portions import Portions
 from roomguard.errors import RoomguardError
 from roomguard.model.actions import Action
 from roomguard.model.events import AnyEvent, Control, Event, Moderation, RoomClose, RoomOpen
 from roomguard.runtime.hub import Guard, Hub, RoomState
 from roomguard.runtime.mailbox import Mailbox, ShedCause
+from roomguard.runtime.slices import in_slices
 from roomguard.runtime.tickets import Batch, RejectCode, Ticket
 
 NEVER = float("-inf")
@@ -378,10 +380,11 @@ class LiveRoom:
         """Whether its task is parked with nothing to do."""
         return self.state is RoomState.RUNNING and self.task is not None and not self.mailbox
 
-    def put_aside(self, snapshots: dict[str, bytes]) -> None:
-        """Add what must be kept of the room; nothing where it has had no input yet."""
-        if self.guard is not None and self.time > NEVER:
-            snapshots[self.name] = self.guard.snapshot()
+    def put_aside(self) -> Portions[bytes | None]:
+        """What must be kept of the room; nothing where it has had no input yet."""
+        if self.guard is None or self.time == NEVER:
+            return None
+        return (yield from self.guard.snapshot_in_portions())
 
     # For the supervisor
 
@@ -420,17 +423,30 @@ class LiveRoom:
         except (RoomguardError, OSError):
             # A guard without its past is better than no guard; what was lost is counted.
             hub.counters.states_lost += 1
+        if self.state is RoomState.ENDED:
+            return
         version = hub.put_away(self.name)
         if data is not None and version is not None:
             self.version = version
-            try:
-                self.begin(hub.ports.restore_guard(self.name, hub.program, data))
-            except ValueError:
-                hub.counters.states_lost += 1
-            else:
+            if await self._restore(data):
                 return
         self.reset = True
         self.begin()
+
+    async def _restore(self, data: bytes) -> bool:
+        """Begin with the guard of a snapshot; False where it is none."""
+        hub, program = self.hub, self.hub.program
+        portions = hub.ports.restore_guard(self.name, program, data)
+        try:
+            guard = await in_slices(portions)
+        except ValueError:
+            hub.counters.states_lost += 1
+            return False
+        if hub.program is not program:
+            guard.configure(hub.program)
+        if self.state is not RoomState.ENDED:
+            self.begin(guard)
+        return True
 
     def _unpark(self, _: object) -> trio.lowlevel.Abort:
         self.task = None

@@ -1,7 +1,8 @@
 """The registry of live rooms: one supervised task a room, in one nursery, created on the first event for it.
 
 It hands frames to rooms, serves their deadlines from one timer, puts idle rooms away and brings them back, and swaps
-what rooms are judged by. Work over all rooms goes in chunks with a checkpoint between, so that nobody waits long.
+what rooms are judged by. Work over all rooms, and over all users of a large one, goes in slices with a checkpoint
+between, so that nobody waits long.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ from itertools import islice
 import attrs
 import trio
 
+from roomguard.engine.portions import Portions
 from roomguard.engine.program import Program
 from roomguard.errors import RoomguardError
 from roomguard.model.events import Control
-from roomguard.runtime.hub import Hub, RoomPorts, RoomState
+from roomguard.runtime.hub import Hub, RoomPorts
 from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
+from roomguard.runtime.slices import Slices
 from roomguard.runtime.supervisor import Supervisor, SupervisorStatistics
 from roomguard.runtime.tickets import RejectCode, Ticket, by_room
 from roomguard.runtime.timers import Patience, RoomTimer
 
 CLOSING_S = 0.25
 """How soon a room that closed and still has something to do is looked at again."""
+SAVE_BYTES = 4 * 1024 * 1024
+"""Bytes of snapshots beyond which no more are gathered for one save; a room of 20,000 users has twice as many."""
 
 Admit = Callable[[str], bool]
 """Whether whoever hands over may have this room; it is among its rooms then."""
@@ -62,6 +67,32 @@ class RoomsStatistics:
     patience: int
     """Frames whose waiting time is minded."""
     supervisor: SupervisorStatistics
+
+
+@attrs.define(eq=False)
+class _Aside:
+    """A room on its way out, and what is kept of it."""
+
+    room: LiveRoom
+    version: str = attrs.field(init=False)
+    portions: Portions[bytes | None] = attrs.field(init=False)
+    data: bytes | None = None
+    done: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Begin."""
+        self.version, self.portions = self.room.version, self.room.put_aside()
+
+    def go_on(self) -> None:
+        """One portion more."""
+        try:
+            next(self.portions)
+        except StopIteration as end:
+            self.data, self.done = end.value, True
+
+    def stands(self) -> bool:
+        """Whether the room is still what it was at the beginning: it has had no input, and no other program."""
+        return not self.room.direct and self.room.untouched() and self.room.version == self.version
 
 
 class Rooms:
@@ -265,10 +296,13 @@ class Rooms:
     async def configure(self, program: Program) -> None:
         """Judge every room by another program: each between two of its events, a chunk of rooms at a time."""
         self._hub.program = program
+        slices = Slices()
         for chunk in self._chunks(list(self._rooms.values())):
             for room in chunk:
                 self.supervisor.run(room, room.configure)
-            await trio.lowlevel.checkpoint()
+                if slices.spent:
+                    await slices.give_way()
+            await slices.give_way()
 
     async def drain(self) -> None:
         """Until no event waits in any mailbox. The caller sets a deadline."""
@@ -302,7 +336,7 @@ class Rooms:
                 await self._look.wait()
             self._look = trio.Event()
             closing, self._closing = self._closing, {}
-            await self._put_away([room for room in closing if self._may_go(room)])
+            await self._put_away(closing)
             self._closing.update(
                 (room, None) for room in closing if self._rooms.get(room.name) is room and room.closing
             )
@@ -317,7 +351,7 @@ class Rooms:
         idle_s = 0.0 if crowded else self.settings.idle_s
         for chunk in self._chunks(list(self._rooms.values())):
             now = self.clock()
-            await self._put_away([room for room in chunk if now - room.used_at >= idle_s and self._may_go(room)])
+            await self._put_away([room for room in chunk if now - room.used_at >= idle_s])
             await trio.lowlevel.checkpoint()
 
     def _may_go(self, room: LiveRoom) -> bool:
@@ -330,12 +364,40 @@ class Rooms:
         self.supervisor.run(room, judge)
         return may
 
-    async def _put_away(self, rooms: Collection[LiveRoom], *, closing: bool = False) -> None:
-        """Save these rooms and end them, but for those that got something to do meanwhile (unless `closing`)."""
-        snapshots: dict[str, bytes] = {}
+    async def _put_away(self, rooms: Iterable[LiveRoom], *, closing: bool = False) -> None:
+        """Save those of these rooms that may go and end them; all of them when `closing`."""
+        asides: list[_Aside] = []
+        size, slices = 0, Slices()
         for room in rooms:
-            room.direct = False
-            self.supervisor.run(room, partial(room.put_aside, snapshots))
+            aside = await self._put_aside(room, slices, closing=closing)
+            if aside is not None:
+                asides.append(aside)
+                size += len(aside.data or b"")
+            if size >= SAVE_BYTES:
+                await self._save(asides, closing=closing)
+                asides, size = [], 0
+        await self._save(asides, closing=closing)
+
+    async def _put_aside(self, room: LiveRoom, slices: Slices, *, closing: bool) -> _Aside | None:
+        """What must be kept of a room; None if it may not go, or got something to do meanwhile."""
+        if not closing and not self._may_go(room):
+            return None
+        room.direct = False
+        aside = _Aside(room)
+        while True:
+            self.supervisor.run(room, aside.go_on)
+            if aside.done or room.fault is not None:
+                return aside
+            # At the end of the process nobody has anything else to do, and what comes to a room must not keep it.
+            if slices.spent and not closing:
+                await slices.give_way()
+                if not aside.stands():
+                    self._take_up(room)
+                    return None
+
+    async def _save(self, asides: Collection[_Aside], *, closing: bool) -> None:
+        """Save rooms and end them, but for those that got something to do meanwhile (unless `closing`)."""
+        snapshots = {aside.room.name: aside.data for aside in asides if aside.data is not None}
         saved = True
         if snapshots:
             try:
@@ -344,14 +406,20 @@ class Rooms:
                 # They stay, and are tried again; at the end of the process the journal is what remains.
                 saved = False
                 self.counters.saves_failed += len(snapshots)
-        for room in rooms:
+        for aside in asides:
+            room = aside.room
             if self._rooms.get(room.name) is not room:
                 continue
-            idle = not room.direct and room.untouched()
-            if closing or (saved and idle):
+            if closing or (saved and aside.stands()):
                 self._end(room, kept=saved and room.name in snapshots)
-            elif idle:
-                room.direct = room.state is RoomState.RUNNING and not room.preface
+            else:
+                self._take_up(room)
+
+    @staticmethod
+    def _take_up(room: LiveRoom) -> None:
+        """Let a room go on that was not put away after all; one that has got something to do does so by itself."""
+        if room.untouched():
+            room.direct = not room.preface
 
     def _end(self, room: LiveRoom, *, kept: bool) -> None:
         del self._rooms[room.name]

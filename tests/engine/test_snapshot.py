@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from roomguard.engine.room import RoomGuard
 from roomguard.engine.settings import BudgetSettings, CapSettings, StrategySettings
-from roomguard.engine.snapshot import survivors
+from roomguard.engine.snapshot import USERS_A_PORTION, survivors
 from roomguard.model.events import RoomOpen
 from roomguard.testing import START, Scene, chat, control, feature, limit, program, rule
 
@@ -86,6 +87,21 @@ def test_a_snapshot_of_nothing() -> None:
     assert START == guard.opened
 
 
+def test_in_portions() -> None:
+    """Written down and read back in portions of so many users a room is the same as all at once."""
+    scene = Scene(EVERYTHING)
+    for number in range(3 * USERS_A_PORTION):
+        scene.chat(f"user {number}", "hello", at=number / 10)
+    portions = scene.guard.snapshot_in_portions()
+    written = sum(1 for _ in portions)
+    data = scene.guard.snapshot()
+    read = sum(1 for _ in RoomGuard.restore_in_portions("r1", EVERYTHING, data))
+
+    assert min(written, read) >= 3
+    assert data == RoomGuard.restore("r1", EVERYTHING, data).snapshot()
+    assert list(msgspec.json.decode(data)) == list(msgspec.json.decode(RoomGuard("r1", EVERYTHING).snapshot()))
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"[]", b"1", b"{}", b'{"version": 2}', b'{"version": 1}', b"\xff", b'{"version": 1, "now": 1}', b"null"],
@@ -138,6 +154,29 @@ def test_a_reload_keeps_what_both_programs_know() -> None:
     assert (one.version, two.version) == (other.actions[0].config, room.actions[0].config)
     (fresh,) = set(room.guard.slots.__struct_fields__) - set(other.guard.slots.__struct_fields__)
     assert getattr(room.guard.slots, fresh).value(START + 3) == 1
+
+
+@pytest.mark.parametrize("causes", [3, 20])
+def test_users_are_carried_over_as_if_written_down(causes: int) -> None:
+    """What a reload makes of a user equals what their row would have become, whatever either program keeps."""
+    features = {
+        "said": feature("count", 60.0, key="user"), "likes": feature("count", 60.0, events=("like",), key="user"),
+        "talk": feature("count", 60.0, events=("chat", "like"), key="user"),
+    }  # fmt: skip
+    some = program(rule("r", "said > 30 and likes > 30"), features=features, caps=CapSettings(causes=causes))
+    other = program(rule("r", "talk > 30"), features=features)
+    for before, after in itertools.permutations((EVERYTHING, some, other), 2):
+        scene = Scene(before)
+        busy(scene, 0, 120)
+        for user in scene.guard.users.values():
+            old, new = before.people, after.people
+            written = new.user(old.names, old.row(user))
+            carried = new.carrier(old)(user)
+            assert new.row(written) == new.row(carried)
+            assert [getattr(written, name) for name in ("first", "last", "ids", "times")] == [
+                getattr(carried, name) for name in ("first", "last", "ids", "times")
+            ]
+            assert (written.more is None) == (carried.more is None)
 
 
 def test_a_reload_may_lengthen_and_shorten() -> None:

@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from roomguard.engine.outcome import ALLOW, DROP, Outcome
+from roomguard.engine.portions import Portions
 from roomguard.engine.program import Program, compile_program
 from roomguard.engine.settings import EngineSettings
 from roomguard.engine.snapshot import survivors
@@ -101,8 +102,12 @@ class ObedientGuard:
     def survivors(self) -> bytes:
         return survivors(self.muted.values())
 
-    def snapshot(self) -> bytes:
-        return json.dumps({"seen": self.seen}).encode()
+    def snapshot_in_portions(self) -> Portions[bytes]:
+        parts = []
+        for seen in self.seen:
+            parts.append(json.dumps(seen))
+            yield
+        return f'{{"seen": [{", ".join(parts)}]}}'.encode()
 
     def configure(self, program: Program) -> None:
         self.program = program
@@ -252,9 +257,11 @@ async def a_house(
         guards.setdefault(room, []).append(guard)
         return guard
 
-    def restore_guard(room: str, program: Program, data: bytes) -> ObedientGuard:
+    def restore_guard(room: str, program: Program, data: bytes) -> Portions[ObedientGuard]:
         guard = new_guard(room, program)
-        guard.seen = json.loads(data)["seen"]
+        for seen in json.loads(data)["seen"]:
+            guard.seen.append(seen)
+            yield
         return guard
 
     store = store or MemoryStore()

@@ -10,8 +10,10 @@ import trio.testing
 from trio.testing import MockClock
 
 from roomguard.engine.outcome import ALLOW
+from roomguard.engine.portions import Portions
 from roomguard.engine.snapshot import survivors
 from roomguard.model.events import Control
+from roomguard.runtime import rooms, slices
 from roomguard.runtime.hub import RoomState
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.supervisor import SLICE_EVENTS
@@ -301,6 +303,82 @@ class TestPuttingAway:
             assert ticket.closed
             assert len(house.rooms) == 1
             assert house.rooms.get("r1").direct  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize("what", ["an event", "a record", "a reload"])
+    async def test_what_comes_between_two_portions_of_a_snapshot_keeps_the_room(
+        self, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        """A room that is written down in slices goes on when something comes meanwhile, and nothing of it is saved."""
+        monkeypatch.setattr(slices, "SLICE_S", 0.0)
+        store = MemoryStore()
+        async with a_house(RoomSettings(idle_s=1, sweep_s=5), store=store) as house:
+            await house.send(*(chat() for _ in range(50)))
+            guard, turns, begun = house.guard("r1"), 0, trio.Event()
+            write = guard.snapshot_in_portions
+
+            def watched() -> Portions[bytes]:
+                nonlocal turns
+                for _ in write():
+                    turns += 1
+                    if turns == 10:
+                        begun.set()
+                    yield
+                return b""
+
+            monkeypatch.setattr(guard, "snapshot_in_portions", watched)
+            await begun.wait()
+            seen = len(guard.seen)
+            if what == "an event":
+                await house.send(chat())
+            elif what == "a record":
+                house.rooms.control(Control(type="expect_raid", room="r1", ts=0.0))
+            else:
+                await house.rooms.configure(LATER_PROGRAM)
+            for _ in range(10):  # and not until all are blocked: the clock would jump to the next sweep
+                await trio.lowlevel.checkpoint()
+
+            assert 10 <= turns < 20
+            assert store.kept == {}
+            assert house.rooms.get("r1").direct  # type: ignore[union-attr]
+            assert len(guard.seen) == seen + (what == "an event")
+
+    async def test_what_comes_while_a_room_is_read_back(
+        self, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Others have their turn between the portions; its events wait, and it is judged by what is in force then."""
+        monkeypatch.setattr(slices, "SLICE_S", 0.0)
+        async with a_house(RoomSettings(idle_s=1, sweep_s=5)) as house:
+            first = [chat() for _ in range(50)]
+            await house.send(*first)
+            await trio.sleep(100)
+            assert len(house.rooms) == 0
+
+            ticket = await house.send(chat())
+            while len(house.guard("r1").seen) < 10:
+                await trio.lowlevel.checkpoint()
+            other = await house.send(chat(room="other"))
+            await trio.lowlevel.checkpoint()
+            assert other.closed
+            assert not ticket.closed
+            await house.rooms.configure(LATER_PROGRAM)
+            await trio.testing.wait_all_tasks_blocked()
+
+            assert ticket.closed
+            assert [event.id for event in first] == house.guard("r1").seen[:-1]
+            assert house.guard("r1").program is LATER_PROGRAM
+
+    async def test_large_rooms_are_not_gathered_for_one_save(
+        self, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What waits to be saved has a bound in bytes."""
+        monkeypatch.setattr(rooms, "SAVE_BYTES", 100)
+        store = MemoryStore()
+        async with a_house(RoomSettings(idle_s=1, sweep_s=5), store=store) as house:
+            await house.send(*(chat(room=f"r{n}") for n in range(20) for _ in range(10)))
+            await trio.sleep(100)
+
+            assert len(store.kept) == 20
+            assert store.saves == 20
 
     async def test_a_room_that_cannot_be_saved_stays(self, autojump_clock: MockClock) -> None:
         """Where the store fails the room is kept, counted, and goes on."""

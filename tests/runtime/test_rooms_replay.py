@@ -18,6 +18,7 @@ from roomguard.engine.room import RoomGuard
 from roomguard.engine.settings import EngineSettings, LimitSettings, RuleSettings
 from roomguard.model.actions import Action, to_dict
 from roomguard.model.events import AnyEvent, Chat, Control
+from roomguard.runtime import slices
 from roomguard.runtime.hub import RoomPorts
 from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.rooms import Rooms
@@ -71,16 +72,23 @@ def replay(records: Sequence[AnyEvent | Control], programs: dict[str, Program], 
     return actions
 
 
+@pytest.mark.parametrize("slice_s", [0.0, slices.SLICE_S])
 @pytest.mark.parametrize("seed", range(6))
-async def test_live_and_replay_agree(seed: int, autojump_clock: MockClock) -> None:
-    """Through batches, deadlines, reloads, crashes, room_close and rooms that were put away and came back."""
+async def test_live_and_replay_agree(
+    seed: int, slice_s: float, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through batches, deadlines, reloads, crashes, room_close and rooms that were put away and came back.
+
+    With slices of no time at all others have their turn between any two portions of a snapshot.
+    """
+    monkeypatch.setattr(slices, "SLICE_S", slice_s)
     rng = random.Random(seed)
     first, later = compile_program(SETTINGS), compile_program(STRICTER)
     bus = FakeBus()
     records: list[AnyEvent | Control] = []
     ports = RoomPorts(
         new_guard=Fragile,
-        restore_guard=Fragile.restore,
+        restore_guard=Fragile.restore_in_portions,
         publish=bus.publish,
         ended=bus.ended,
         store=MemoryStore(),

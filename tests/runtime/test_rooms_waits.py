@@ -30,7 +30,7 @@ async def test_each_is_released_when_it_is_its_turn(autojump_clock: MockClock) -
     known: dict[str, LiveRoom] = {}
     ports = RoomPorts(
         new_guard=RoomGuard,
-        restore_guard=RoomGuard.restore,
+        restore_guard=RoomGuard.restore_in_portions,
         publish=bus.publish,
         ended=bus.ended,
         store=MemoryStore(),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from functools import partial
 
 import attrs
 import trio
@@ -59,8 +59,9 @@ class Idle:
         """Nothing."""
         return b""
 
-    def snapshot(self) -> bytes:
+    def snapshot_in_portions(self) -> Generator[None, None, bytes]:
         """Nothing."""
+        yield
         return b"{}"
 
     def configure(self, program: Program) -> None:
@@ -106,11 +107,19 @@ def _ports(new_guard: Callable[[str, Program], Guard]) -> RoomPorts:
     """Ways out of rooms that lead nowhere."""
     return RoomPorts(
         new_guard=new_guard,
-        restore_guard=lambda room, program, _data: new_guard(room, program),
+        restore_guard=partial(_restored, new_guard),
         publish=lambda _actions: 0,
         ended=lambda _ids: None,
         store=Nowhere(),
     )
+
+
+def _restored(
+    new_guard: Callable[[str, Program], Guard], room: str, program: Program, _data: bytes
+) -> Generator[None, None, Guard]:
+    """Not asked for: nothing was ever put aside."""
+    yield
+    return new_guard(room, program)
 
 
 def _nothing() -> None:
@@ -201,7 +210,7 @@ def stages(traffic: Traffic) -> list[Stage]:
     out = []
     size = len(traffic)
     for batch in (1, 16, 128):
-        frames = functools.partial(_frames, traffic.payloads(batch))
+        frames = partial(_frames, traffic.payloads(batch))
         out += [
             Stage(
                 f"channel_hop_{batch}", f"a memory channel and a task a room, {batch} a frame", size,
