@@ -23,6 +23,8 @@ from loadtest.process import environment, usage
 ROOM_GOAL = 6 * 1024
 PAIR_GOAL = 400
 PAUSE_GOAL_MS = 20
+CROWD = 20_000
+"""Users of one room: as many as `engine.caps.users` lets be."""
 FULL_ROOMS, FULL_PAIRS = 50_000, 1_000_000
 ROOMS, PAIRS = 5_000, 100_000
 ROOMS_A_CONNECTION = 15_000
@@ -153,7 +155,21 @@ def measured(target: str, rooms: int, pairs: int) -> list[Figure]:
             at_most(figure(f"pair_{name}", f"a user of a room, 3 messages: {what}", "bytes", [value]), PAIR_GOAL)
         )
     out.append(figure("process", f"one process: {size}", "MB", [filled["bytes"] / 2**20]))
-    return [*out, at_most(pause, PAUSE_GOAL_MS), at_most(full, PAUSE_GOAL_MS)]
+    return [*out, at_most(pause, PAUSE_GOAL_MS), at_most(full, PAUSE_GOAL_MS), *_large_room()]
+
+
+def _large_room() -> list[Figure]:
+    """How long everybody else waits at most while a large room comes, goes, and gets another program."""
+    told = asked(OWN, "crowd", "--pairs", str(CROWD))
+    what = f"a room of {CROWD:,} users, {told['bytes'] / 2**20:.1f} MB"
+    return [
+        at_most(figure(f"room_{name}", f"{said}, {what}", "ms", [told[f"{name}_ms"]]), PAUSE_GOAL_MS)
+        for name, said in (
+            ("write", "longest step of putting away"),
+            ("read", "longest step of bringing back"),
+            ("move", "a reload that keeps something else of users"),
+        )
+    ]
 
 
 def _bytes(*arguments: str) -> float:

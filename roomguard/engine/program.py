@@ -177,6 +177,11 @@ class Program:
         """The window of a room-wide stream, empty."""
         return _window_of(self.streams[name], self.settings.caps.texts)
 
+    def keeps_window(self, name: str, before: Program) -> bool:
+        """Whether a room-wide window of `before` is one of this program's too, just as it is."""
+        stream = self.streams.get(name)
+        return stream is not None and _made_as(stream, self) == _made_as(before.streams[name], before)
+
     def strategy_for(
         self,
         tags: tuple[str, ...],
@@ -228,6 +233,11 @@ def _window_of(stream: Stream, texts: int) -> Any:
     if stream.keyed:
         return windows.Keyed(factory, stream.horizon, stream.cap, texts)
     return factory(stream.horizon, stream.cap)
+
+
+def _made_as(stream: Stream, program: Program) -> tuple[object, ...]:
+    """What `_window_of` makes a window from."""
+    return stream.shape, stream.traced, stream.keyed, stream.horizon, stream.cap, program.settings.caps.texts
 
 
 @functools.lru_cache(maxsize=2)

@@ -193,7 +193,10 @@ def move(room: RoomGuard, program: Program) -> None:
     room.strikes.limit(caps.penalties)
     old_slots, room.slots = room.slots, program.slots_class()
     for name, slot in _kept_slots(old_slots):
-        _load_slot(room, name, _dump_slot(slot))
+        if program.keeps_window(name, before):
+            setattr(room.slots, name, slot)
+        else:
+            _load_slot(room, name, _dump_slot(slot))
     old, new = before.people, program.people
     if old != new:
         carried = new.carrier(old)

@@ -179,6 +179,24 @@ def test_users_are_carried_over_as_if_written_down(causes: int) -> None:
             assert (written.more is None) == (carried.more is None)
 
 
+def test_a_reload_that_leaves_windows_alone_is_as_if_written_down() -> None:
+    """A window that both programs make alike goes on as it is, and behaves as one that was saved and restored."""
+    other = everything(mute_s=77.0)
+    kept, restored = Scene(EVERYTHING), Scene(EVERYTHING)
+    for scene in (kept, restored):
+        busy(scene, 0, 120)
+    data = restored.guard.snapshot()
+    restored.guard = RoomGuard.restore("r1", other, data, restored.guard.tally)
+    kept.guard.configure(other)
+    before = len(kept.actions), len(restored.actions)
+    for scene in (kept, restored):
+        busy(scene, 120, 240)
+        scene.expire(1000)
+
+    assert kept.actions[before[0] :] == restored.actions[before[1] :]
+    assert kept.guard.snapshot() == restored.guard.snapshot()
+
+
 def test_a_reload_may_lengthen_and_shorten() -> None:
     """A window keeps what it has when its length changes: a shorter one forgets, a longer one has yet to fill."""
 

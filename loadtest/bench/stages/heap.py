@@ -19,6 +19,7 @@ from typing import Any
 from loadtest.bench.stages.work import START, texts
 from roomguard.cli.common import config_path
 from roomguard.configure import configure
+from roomguard.engine.portions import Portions, T
 from roomguard.engine.program import Program
 from roomguard.engine.room import RoomGuard
 from roomguard.engine.tally import Tally
@@ -129,6 +130,37 @@ def city(rooms: int, count: int) -> dict[str, Any]:
     }
 
 
+def crowd(users: int) -> dict[str, Any]:
+    """A large room written down, read back, and moved to a program that keeps something else of users: milliseconds.
+
+    Of the first two the longest portion; a move has only one.
+    """
+    compiled = shipped()
+    other = configure(config_path(None), ["engine.caps.causes=12"], environment={}).program
+    collector.begin()
+    guards, _ = _filled(compiled, 1, users, MESSAGES)
+    (guard,) = guards.values()
+    write, data = _longest(guard.snapshot_in_portions())
+    read, again = _longest(RoomGuard.restore_in_portions(guard.room, compiled, data))
+    begun = time.perf_counter()
+    again.configure(other)
+    moved = time.perf_counter() - begun
+    return {"write_ms": write * 1e3, "read_ms": read * 1e3, "move_ms": moved * 1e3, "bytes": len(data)}
+
+
+def _longest(portions: Portions[T]) -> tuple[float, T]:
+    """Seconds that the longest of these portions took, and what they made."""
+    longest = 0.0
+    while True:
+        begun = time.perf_counter()
+        try:
+            next(portions)
+        except StopIteration as end:
+            made: T = end.value
+            return max(longest, time.perf_counter() - begun), made
+        longest = max(longest, time.perf_counter() - begun)
+
+
 class Pauses:
     """How long the collector held everything up at most."""
 
@@ -166,7 +198,7 @@ def _filled(compiled: Program, rooms: int, users: int, messages: int) -> tuple[d
 def main() -> int:
     """Ask one question; the answer is one line of JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("idle", "active", "pairs", "city"))
+    parser.add_argument("what", choices=("idle", "active", "pairs", "city", "crowd"))
     parser.add_argument("--rooms", type=int, default=0)
     parser.add_argument("--pairs", type=int, default=0)
     parser.add_argument("--program", choices=sorted(PROGRAMS), default="shipped")
@@ -176,6 +208,7 @@ def main() -> int:
         "active": lambda: active(args.rooms),
         "pairs": lambda: pairs(args.pairs, PROGRAMS[args.program]()),
         "city": lambda: city(args.rooms, args.pairs),
+        "crowd": lambda: crowd(args.pairs),
     }
     json.dump(answers[args.what](), sys.stdout)
     return 0
