@@ -16,7 +16,7 @@ import trio
 import trio.testing
 from hypothesis import given, settings as hypothesis_settings, strategies as st
 
-from roomguard.errors import JournalFailed
+from roomguard.errors import JournalError, JournalFailed
 from roomguard.runtime.archive import Archive
 from roomguard.runtime.bus import GATHER_S, ActionBus
 from roomguard.runtime.delivery import Subscription
@@ -342,6 +342,19 @@ class TestKept:
         await bus.archive.drop_snapshots(["r"])
         assert not bus.archive.has_snapshot("r")
         assert await bus.archive.load_snapshot("r") is None
+
+    async def test_snapshots_are_packed(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
+        """On disk they are smaller; those of a journal of before are read as they are, and damage is an error."""
+        state = b'{"users": [%b]}' % b",".join([b'["name", 1.5]'] * 1_000)
+        await bus.archive.save_snapshots({"r": state})
+        packed = bench.journal.reader.snapshot("r")
+        assert packed is not None
+        assert len(packed) < len(state) / 4
+
+        await bus.archive.writer.save_snapshots({"old": state, "bad": b"x" + packed}, NOW)
+        assert state == await bus.archive.load_snapshot("old")
+        with pytest.raises(JournalError, match="room 'bad' is damaged"):
+            await bus.archive.load_snapshot("bad")
 
     async def test_acks_of_consumers_share_a_commit(self, bench: Bench, bus: ActionBus, autojump_clock: object) -> None:
         """Acks are gathered and written soon; the number of names is bounded."""
