@@ -14,6 +14,10 @@ class Slices:
     """Says when the time of the present slice is spent, and gives way."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """A new slice begins now: others have had their turn."""
         self._began = trio.current_time()
 
     @property
@@ -24,7 +28,7 @@ class Slices:
     async def give_way(self) -> None:
         """Let everybody else have a turn."""
         await trio.lowlevel.checkpoint()
-        self._began = trio.current_time()
+        self.begin()
 
 
 async def in_slices(portions: Portions[T]) -> T:

@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from roomguard.engine.snapshot import survivors
 from roomguard.errors import JournalFailed
 from roomguard.model.events import Control
+from roomguard.runtime import slices
 from roomguard.runtime.edge_connection import LARGE_FRAME_EVENTS, READ_TURNS
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.settings_rooms import RoomSettings
@@ -354,6 +355,29 @@ class TestRooms:
             assert ["welcome", "state", "actions"] == two.types()
             assert [1] == [found["offset"] for found in two.of("state")[0]["actions"]]
             assert [2] == [found["offset"] for found in two.of("actions")[0]["actions"]]
+
+    async def test_many_rooms_are_taken_in_slices(
+        self, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Others have their turn in the midst of a `subscribe`, and what comes behind it waits for all of it."""
+        monkeypatch.setattr(slices, "SLICE_S", 0.0)
+        async with a_desk() as desk:
+            one, two = await desk.connect("a"), await desk.connect("b")
+            await wait_all_tasks_blocked()
+            two.send_to_guard(
+                {"type": "subscribe", "rooms": [f"r{number}" for number in range(100)]},
+                {"type": "unsubscribe", "rooms": ["r99"]},
+                events(1, say("mute", room="r98")),
+            )
+            one.send_to_guard(events(1, say(room="other")))
+            while not one.of("ack"):
+                await trio.lowlevel.checkpoint()
+            assert 0 < len(desk.house.rooms) < 100
+
+            await wait_all_tasks_blocked()
+            assert len(desk.house.rooms) == 101
+            assert {state["room"] for state in two.of("state")} == {f"r{number}" for number in range(99)}
+            assert [found["room"] for found in two.of("actions")[0]["actions"]] == ["r98"]
 
     async def test_nobody_hears_of_an_action_that_is_not_durable(self, autojump_clock: MockClock) -> None:
         """A `state` waits until what it says is on disk, and actions of its room wait behind it."""
