@@ -50,6 +50,9 @@ READ_TURNS = 2
 """Turns' events of one read that a reader deals with before others get theirs: under ten milliseconds. With 4, a loop
 that was behind stalled for 50 ms at times; with 1, an event cost a tenth more: fewer share answers and commits, and the
 rooms of the next connection push those of this one out of the cache."""
+NEW_ROOM_EVENTS = 4
+"""As many events take as long as a room that is new to a connection: its guard, its task, and its state said. Where an
+edge came with hundreds of them a turn was 14 to 20 ms long, and not 7."""
 
 MAX_HELD = 8_192
 """Actions held back for rooms whose state is not said yet; beyond it the connection is cut."""
@@ -246,14 +249,14 @@ class EdgeConnection:
                 if ticket is None:
                     await self._take_wanted(arrival, give_way)
                     continue
-                size = len(ticket.events)
+                size, rooms_before = len(ticket.events), len(self._rooms)
                 if size > turn:
                     self._answer()
                     await rooms.hand_over_in_turns(ticket, self._rooms, self._take_room, give_way)
                 else:
                     rooms.hand_over(ticket, self._rooms, self._take_room, bus.poll)
                 ticket.release()
-                spent += size
+                spent += size + NEW_ROOM_EVENTS * (len(self._rooms) - rooms_before)
                 if size >= LARGE_FRAME_EVENTS:
                     self._answer()
                     self._go_on(arrival)

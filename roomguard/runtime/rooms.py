@@ -376,6 +376,8 @@ class Rooms:
             if size >= SAVE_BYTES:
                 await self._save(asides, closing=closing)
                 asides, size = [], 0
+            if slices.spent:
+                await slices.give_way()
         await self._save(asides, closing=closing)
 
     async def _put_aside(self, room: LiveRoom, slices: Slices, *, closing: bool) -> _Aside | None:
@@ -388,7 +390,7 @@ class Rooms:
             self.supervisor.run(room, aside.go_on)
             if aside.done or room.fault is not None:
                 return aside
-            # At the end of the process nobody has anything else to do, and what comes to a room must not keep it.
+            # At the end of the process a room is written down in one go: what comes to it must not keep it.
             if slices.spent and not closing:
                 await slices.give_way()
                 if not aside.stands():

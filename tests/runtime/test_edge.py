@@ -15,7 +15,7 @@ from roomguard.engine.snapshot import survivors
 from roomguard.errors import JournalFailed
 from roomguard.model.events import Control
 from roomguard.runtime import slices
-from roomguard.runtime.edge_connection import LARGE_FRAME_EVENTS, READ_TURNS
+from roomguard.runtime.edge_connection import LARGE_FRAME_EVENTS, NEW_ROOM_EVENTS, READ_TURNS
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.settings_rooms import RoomSettings
 from tests.runtime.edge_fakes import a_desk, events, say
@@ -378,6 +378,26 @@ class TestRooms:
             assert len(desk.house.rooms) == 101
             assert {state["room"] for state in two.of("state")} == {f"r{number}" for number in range(99)}
             assert [found["room"] for found in two.of("actions")[0]["actions"]] == ["r98"]
+
+    async def test_rooms_that_are_new_make_a_turn_shorter(self, autojump_clock: MockClock) -> None:
+        """A read full of them leaves others their turn long before as many events of known rooms would."""
+        most = READ_TURNS * RoomSettings().turn_events
+        frames, size = 16, most // 16
+        async with a_desk() as desk:
+            edge = await desk.connect()
+            seen: list[int] = []
+            for first in (1, 1 + frames):
+                edge.send_to_guard(
+                    *(events(first + n, *(say(room=f"r{n}-{m}") for m in range(size))) for n in range(frames))
+                )
+                before = len(desk.house.record)
+                while len(desk.house.record) == before:
+                    await trio.lowlevel.checkpoint()
+                seen.append(len(desk.house.record) - before)
+                await wait_all_tasks_blocked()
+
+            assert seen[0] <= 2 * (most / NEW_ROOM_EVENTS + size) < most  # two, if by chance it is last in a pass
+            assert seen[1] == most
 
     async def test_nobody_hears_of_an_action_that_is_not_durable(self, autojump_clock: MockClock) -> None:
         """A `state` waits until what it says is on disk, and actions of its room wait behind it."""
