@@ -48,6 +48,7 @@ FLOODED_SHARE = 0.3
 """A flooded room has this share of the capacity, ..."""
 QUIET_SHARE = 0.3
 """... and this is that of all the others together."""
+STALL_GOAL_MS = 20.0
 ADMIN_TIMEOUT = 10.0
 _BUCKET = re.compile(r'^roomguard_loop_lag_seconds_bucket\{le="([^"]+)"\} ([\d.e+]+)$', re.MULTILINE)
 
@@ -230,7 +231,8 @@ def of_load(name: str, what: str, told: Told) -> list[Figure]:
     if told.late_p99 is not None:
         out.append(figure(f"late_p99_{name}", f"the generator's own lateness, p99, {what}", "ms", [told.late_p99]))
     out.append(figure(f"robbed_{name}", f"time the guard waited for a core, {what}", "%", [told.robbed]))
-    out.append(figure(f"stall_{name}", f"longest stall of the loop, at most; {what}", "ms", [told.stall_ms]))
+    stall = figure(f"stall_{name}", f"longest stall of the loop, at most; {what}", "ms", [told.stall_ms])
+    out.append(at_most(stall, STALL_GOAL_MS))
     return out
 
 
