@@ -73,7 +73,7 @@ SWITCH_INTERVAL_S = 0.0001
 """How long a thread that wants to run may have to wait for another, instead of Python's 5 ms. The thread that reads the
 journal wakes up several times for one page, and a room that comes back waits for it. And the loop lets go of the
 interpreter wherever it sends or searches a text: beside a thread that loads a configuration each of that cost a
-millisecond where this was one, and held up the loop for 10 to 30 at 30,000 events a second."""
+millisecond where this was one, and held up the loop for up to 30 at 30,000 events a second."""
 EDGES_SHARE = 0.8
 """Of the time for the whole way out, what edges may take of it."""
 

@@ -1,6 +1,7 @@
 """A timer of the kernel that rings again and again, exact to some microseconds.
 
-The clock of trio's loop goes by milliseconds: who sleeps for half of one is woken after one or two.
+The clock of trio's loop goes by milliseconds: who sleeps for half of one is woken after one or two. (The load test has
+one of its own, for single points in time: it stands outside of the product.)
 """
 
 from __future__ import annotations
