@@ -52,7 +52,7 @@ that was behind stalled for 50 ms at times; with 1, an event cost a tenth more: 
 rooms of the next connection push those of this one out of the cache."""
 NEW_ROOM_EVENTS = 4
 """As many events take as long as a room that is new to a connection: its guard, its task, and its state said. Where an
-edge came with hundreds of them a turn was 14 to 20 ms long, and not 7."""
+edge came with hundreds of them a turn was 13 to 21 ms long, and not 7."""
 
 MAX_HELD = 8_192
 """Actions held back for rooms whose state is not said yet; beyond it the connection is cut."""

@@ -294,7 +294,7 @@ class Rooms:
         return room.tell(record)
 
     async def configure(self, program: Program) -> None:
-        """Judge every room by another program: each between two of its events, a chunk of rooms at a time."""
+        """Judge every room by another program: each between two of its events, some at a time."""
         self._hub.program = program
         slices = Slices()
         for chunk in self._chunks(list(self._rooms.values())):
