@@ -245,7 +245,6 @@ class App:
             f"config={program.version} mode={program.settings.mode} pid={os.getpid()}"
         )
         collector.begin()
-        around.start_soon(collector.watch, partial(_suspects, house))
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         house.listening = True
 
@@ -405,13 +404,6 @@ async def _locate(bus: ActionBus, ids: Collection[str]) -> dict[str, bytes]:
         return {one: stored.json() for one in ids if (stored := reader.action(one)) is not None}
 
     return await bus.archive.in_reader(find)
-
-
-def _suspects(house: House) -> int:
-    """What has happened that may have left cycles: see `runtime.collector`. A reload leaves a whole program."""
-    crashes = house.listener.statistics().contained + house.rooms.statistics().supervisor.crashes
-    reloads = house.reloader.statistics().loaded
-    return crashes + house.rooms.program.variants.forgotten + collector.MOST_SUSPECTS * reloads
 
 
 def _shown(address: tuple[str, int]) -> str:

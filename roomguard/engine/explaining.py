@@ -195,9 +195,10 @@ class _Asked:
             f"def part(room, slots, user, subject, ev, f, fresh, now, {flags}):\n"
             f"    return bool({condition.true}), bool({condition.false}), {{{told}}}\n"
         )
+        functions: dict[str, Callable[..., tuple[bool, bool, dict[str, Any]]]] = {}
         namespace = dict(self.strategy.namespace)
-        exec(compile(source, "<part of a rule>", "exec"), namespace)  # noqa: S102 - our own source, as in `program`
-        true, false, values = namespace["part"](*self.arguments)
+        exec(compile(source, "<part of a rule>", "exec"), namespace, functions)  # noqa: S102 - our own, as in `program`
+        true, false, values = functions["part"](*self.arguments)
         named = {name: thresholds[name] for name in sorted(names_in(text) & thresholds.keys())}
         shown = {name: _shown(value) for name, value in values.items()}
         return Part(" ".join(one_line(text).split()), True if true else False if false else None, {**shown, **named})

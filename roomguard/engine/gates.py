@@ -164,10 +164,10 @@ class _Reader:
         names = sorted(sources)
         values = product(*(self.given[name] for name in names))
         corners = tuple(dict(zip(map(_name_of, names), corner, strict=True)) for corner in values)
-        plain = ast.fix_missing_locations(ast.Expression(_Plain(self).visit(node)))
+        plain = _Plain(self).visit(node)
         found = {part.id for part in ast.walk(plain) if isinstance(part, ast.Name) and part.id.startswith(THRESHOLD)}
         thresholds = frozenset(name.removeprefix(THRESHOLD) for name in found)
-        return _Test(compile(plain, "<gate>", "eval"), corners, thresholds)
+        return _Test(compile(ast.unparse(plain), "<gate>", "eval"), corners, thresholds)
 
 
 class _Plain(ast.NodeTransformer):

@@ -57,7 +57,7 @@ from roomguard.engine.text.analyser import Analyser
 from roomguard.engine.text.model import TextModel
 from roomguard.engine.text.settings import WordSettings
 from roomguard.engine.traces import Traced, push_trace, said_again
-from roomguard.engine.users import Field, People
+from roomguard.engine.users import CLASSES, Field, People
 from roomguard.engine.variants import Variants, rebind
 
 MAX_RULES = 1_000
@@ -332,7 +332,9 @@ class _Builder:
             model=self.model,
             reasons=Reasons(settings.reasons),
             people=_people(streams, settings.caps.causes),
-            slots_class=_slots_class(streams),
+            slots_class=_slots_class(
+                tuple((one.name, one.shape == "number") for one in streams.values() if one.place == "room")
+            ),
             streams=streams,
             catalogue=self.catalogue,
             longest_window=max((s.horizon for s in streams.values() if s.horizon < inf), default=0.0),
@@ -392,8 +394,8 @@ class _Builder:
         self.movable.update(scope.movable)
         head = f"def {name}{ARGUMENTS}:"
         source = f"{head}\n    return bool({condition.true})\n"
-        function: Probe = self._namespace(f"<{table}>", source, {})[name]
-        return function
+        functions, _ = self._run(f"<{table}>", source, {})
+        return functions[name]
 
     def _check_modes(self) -> None:
         rules = {rule.name for rule in self.settings.rules}
@@ -613,15 +615,20 @@ class _Builder:
             for item in compiled[kind]:
                 lines += self._probe_source(kind, item, thresholds)
         source = "\n".join(lines) + "\n"
-        namespace = self._namespace(f"<rules of {name}>", source, thresholds)
-        steps = {kind: namespace[f"step_{kind}"] for kind in JUDGED_KINDS if f"step_{kind}" in namespace}
+        functions, namespace = self._run(f"<rules of {name}>", source, thresholds)
+        steps = {kind: functions[f"step_{kind}"] for kind in JUDGED_KINDS if f"step_{kind}" in functions}
         rules = tuple(
-            self._rule(index, rule, modes, compiled, namespace) for index, rule in enumerate(self.settings.rules)
+            self._rule(index, rule, modes, compiled, functions) for index, rule in enumerate(self.settings.rules)
         )
         return Strategy(name, rules, steps, source, thresholds, namespace, (name,), tuple(gates))
 
-    def _namespace(self, filename: str, source: str, thresholds: Mapping[str, float]) -> dict[str, Any]:
-        """Run generated source. It is made from whitelisted syntax only; see `rules.language`."""
+    def _run(
+        self, filename: str, source: str, thresholds: Mapping[str, float]
+    ) -> tuple[Mapping[str, Callable[..., Any]], Mapping[str, Any]]:
+        """The functions of generated source, and what they name. It is of whitelisted syntax; see `rules.language`.
+
+        They do not stand in their own namespace: after a reload nobody but the garbage collector could free them.
+        """
         namespace: dict[str, Any] = {
             "__builtins__": {"len": len, "min": min, "max": max, "abs": abs, "bool": bool},
             "U": msgspec.UNSET,
@@ -634,12 +641,13 @@ class _Builder:
             **{THRESHOLD + name: value for name, value in thresholds.items()},
         }
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-        exec(compile(source, filename, "exec"), namespace)  # noqa: S102 - our own source, whitelisted node by node
-        return namespace
+        functions: dict[str, Callable[..., Any]] = {}
+        exec(compile(source, filename, "exec"), namespace, functions)  # noqa: S102 - our own source, node by node
+        return functions, namespace
 
     def _rule(
         self, index: int, rule: RuleSettings, modes: Mapping[str, Mode], compiled: Mapping[str, list[_Compiled]],
-        namespace: Mapping[str, Any],
+        functions: Mapping[str, Callable[..., Any]],
     ) -> Rule:  # fmt: skip
         items = [item for kind in JUDGED_KINDS for item in compiled[kind] if item.index == index]
         windowed = any(
@@ -647,9 +655,9 @@ class _Builder:
             for item in items
             for name in item.condition.symbols
         )
-        probes = {kind: namespace[f"probe_{kind}_{index}"] for kind in rule.on if f"probe_{kind}_{index}" in namespace}
+        probes = {kind: functions[f"probe_{kind}_{index}"] for kind in rule.on if f"probe_{kind}_{index}" in functions}
         clusters = {
-            kind: namespace[f"cluster_{kind}_{index}"] for kind in rule.on if f"cluster_{kind}_{index}" in namespace
+            kind: functions[f"cluster_{kind}_{index}"] for kind in rule.on if f"cluster_{kind}_{index}" in functions
         }
         mode = modes.get(rule.name, rule.mode)
         waits = tuple(
@@ -685,11 +693,10 @@ def _indent(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def _slots_class(streams: Mapping[str, Stream]) -> type[Any]:
-    kept = [stream for stream in streams.values() if stream.place == "room"]
-    fields: list[Any] = [
-        (stream.name, float, 0.0) if stream.shape == "number" else (stream.name, Any, None) for stream in kept
-    ]
+@functools.lru_cache(maxsize=CLASSES)
+def _slots_class(kept: tuple[tuple[str, bool], ...]) -> type[Any]:
+    """The class of what a room keeps: the names, and of each whether it is a number."""
+    fields: list[Any] = [(name, float, 0.0) if is_number else (name, Any, None) for name, is_number in kept]
     return msgspec.defstruct("Slots", fields, gc=False)
 
 

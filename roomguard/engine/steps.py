@@ -57,11 +57,8 @@ class LazyScope(Scope):
     locals: dict[str, tuple[str, str]] = attrs.field(factory=dict)
     """Symbol to (local variable, source that fills it when it is first needed)."""
 
-    def __attrs_post_init__(self) -> None:
+    def reference(self, symbol: Symbol) -> tuple[str, str]:
         """Give every costly symbol a local variable when it is first named."""
-        self.reference = self._reference
-
-    def _reference(self, symbol: Symbol) -> tuple[str, str]:
         if not symbol.costly:
             return symbol.code, symbol.code
         if symbol.name not in self.locals:

@@ -8,6 +8,7 @@ record, made when it is first written to.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from struct import Struct
 from typing import Any, ClassVar
@@ -21,6 +22,9 @@ CHATS = "times"
 """The field with the times of all of a user's chats, whether or not a feature counts them."""
 _BUILT_IN: tuple[tuple[str, Any], ...] = (("gifted", 0.0), ("streaks", ()), ("deleted", ""))
 """Of the second record, whatever the features."""
+CLASSES = 64
+"""Classes of users, and of rooms' windows, that are kept for the next program that needs the same: a class that went
+would be a cycle of some kilobytes, and most reloads change numbers alone."""
 _unpack_from = Struct("d").unpack_from
 EMPTY: Mapping[str, Any] = {"times": b"", "traces": traces.NO_TRACES, "pairs": (), "number": 0.0, "moment": None}
 """What a field of each shape holds before anything happened."""
@@ -88,6 +92,17 @@ class Person(msgspec.Struct, gc=False, eq=False):
         self.rare().deleted = value
 
 
+@functools.lru_cache(maxsize=CLASSES)
+def _user_class(fields: tuple[Field, ...], causes: int) -> type[Any]:
+    """The class of users with these fields."""
+    rare = [(name, object, value) for name, value in _BUILT_IN]
+    rare += [(field.name, object, EMPTY[field.shape]) for field in fields if not field.often]
+    often: list[Any] = [(field.name, object, EMPTY[field.shape]) for field in fields if field.often]
+    rare_class = msgspec.defstruct("Rare", rare, gc=False, eq=False)
+    namespace = {"rare_class": rare_class, "nothing": rare_class(), "causes": causes}
+    return msgspec.defstruct("User", often, bases=(Person,), namespace=namespace, gc=False, eq=False)
+
+
 def latest_ids(ids: str, count: int) -> str:
     """`ids` without all but the latest `count`."""
     surplus = ids.count("\n") - count
@@ -123,13 +138,7 @@ class People:
 
     def __attrs_post_init__(self) -> None:
         """Make the classes."""
-        rare = [(name, object, value) for name, value in _BUILT_IN]
-        rare += [(field.name, object, EMPTY[field.shape]) for field in self.fields if not field.often]
-        often: list[Any] = [(field.name, object, EMPTY[field.shape]) for field in self.fields if field.often]
-        rare_class = msgspec.defstruct("Rare", rare, gc=False, eq=False)
-        namespace = {"rare_class": rare_class, "nothing": rare_class(), "causes": self.causes}
-        user_class = msgspec.defstruct("User", often, bases=(Person,), namespace=namespace, gc=False, eq=False)
-        object.__setattr__(self, "user_class", user_class)
+        object.__setattr__(self, "user_class", _user_class(self.fields, self.causes))
         streams = sorted([*(field.name for field in self.fields), *([self.chats] if self.chats else [])])
         names = ("first", "last", "chats", "gifted", "recent", "streaks", "deleted", *streams)
         object.__setattr__(self, "names", names)

@@ -31,13 +31,11 @@ Function = Callable[..., Any]
 class Variants:
     """The variants of one program's strategies, shared by its rooms."""
 
-    __slots__ = ("_kept", "checked", "forgotten")
+    __slots__ = ("_kept", "checked")
 
     def __init__(self) -> None:
         self.checked: dict[tuple[str, float], bool] = {}
         """Whether a threshold may have a value, as `engine.overrides` found out; at most `MAX_VARIANTS` answers."""
-        self.forgotten = 0
-        """Variants that had to go; each is a cycle of functions and what they name."""
         self._kept: OrderedDict[tuple[Any, ...], Strategy] = OrderedDict()
 
     def __len__(self) -> int:
@@ -67,7 +65,6 @@ class Variants:
             return kept
         if len(self._kept) >= MAX_VARIANTS:
             self._kept.popitem(last=False)
-            self.forgotten += 1
         variant = self._kept[path] = rebind(strategy, strategy.name + suffix, values, modes or {}, path)
         return variant
 

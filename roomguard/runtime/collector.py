@@ -1,20 +1,17 @@
 """When Python's garbage collector looks at what, so that it never holds everything up for long.
 
 What holds millions of things (users, their windows, events) is out of its sight. What is left are rooms with their
-tasks, some dozens of objects each, which live long and die by reference counts. A look at all of them takes tens of
-milliseconds for some thousand rooms, so there is none while the guard works: what has survived two looks is *settled*,
-put where the collector does not go. Settled things are freed like any other when nothing refers to them; only a cycle
-of them would stay for ever. Connections, requests and rooms leave no cycles, a test holds that. A reload, a crash and
-forgotten overrides may, and they are counted: after `MOST_SUSPECTS` of them everything is looked through once.
+tasks, some dozens of objects each, which live long and die by reference counts. A look at all of them would take tens
+of milliseconds for some thousand rooms, so there is none: what has survived two looks is *settled*, put where the
+collector does not go. Settled things are freed like any other when nothing refers to them; only a cycle of them would
+stay for ever. So whatever ends long after it began leaves no cycle: connections, rooms, crashes, configurations that
+were replaced or refused, overrides. `tests/runtime/test_collector.py` holds each of them to it.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from typing import Any
-
-import trio
 
 THRESHOLDS = (300, 4, 1_000_000)
 """New things between two looks at the young, and looks at the young for one at those that survived. There is no look at
@@ -22,10 +19,6 @@ all. What is freed, however old, is taken off the count of what is new: where ro
 things and more are young for each that counts, and all that they refer to is cold. So the number is small. Of the last
 600,000 of 1.5 million events in 5,000 rooms the looks took the same together with 2,000, but 2.8 ms each (4.2 at most)
 and not 0.3 (0.7)."""
-MOST_SUSPECTS = 64
-"""Reloads, crashes and forgotten variants that may each have left a cycle before all is looked through: what they hold
-is some 100 kB to some MB each."""
-LOOK_EVERY_S = 60.0
 _MIDDLE = 1
 
 
@@ -42,20 +35,3 @@ def begin() -> None:
     gc.set_threshold(*THRESHOLDS)
     if settle not in gc.callbacks:
         gc.callbacks.append(settle)
-
-
-def look_at_all() -> None:
-    """Free every cycle there is. Takes some 10 us a room: tens of milliseconds for some thousand."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-
-
-async def watch(suspects: Callable[[], int]) -> None:
-    """Look at all whenever enough has happened that leaves cycles; `suspects` counts it. Until cancelled."""
-    seen = suspects()
-    while True:
-        await trio.sleep(LOOK_EVERY_S)
-        if suspects() - seen >= MOST_SUSPECTS:
-            look_at_all()
-            seen = suspects()

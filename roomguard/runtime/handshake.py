@@ -141,6 +141,7 @@ def _parse(head: bytes) -> tuple[str, str, dict[str, str]]:
         parser.receive_data(head)
         request = parser.next_event()
     except h11.RemoteProtocolError as error:
+        error.__traceback__ = None  # where it was raised its own frame holds it: a cycle, with all our frames in it
         raise Refused(400, "bad_request", f"no HTTP request: {error}\n") from None
     if not isinstance(request, h11.Request) or request.http_version != b"1.1":
         raise Refused(400, "bad_request", "the handshake is one HTTP/1.1 request\n")

@@ -121,14 +121,23 @@ class Reloader(Generic[T]):
         """Load, validate and apply. Returns what came of it; a bad configuration is a report, no exception."""
         async with self._turn:
             self._seen = fingerprint(self.file)
-            try:
-                new = await trio.to_thread.run_sync(self.load)
-            except ConfigError as error:
-                return self._refuse(why, error)
+            new, problems = await trio.to_thread.run_sync(self._attempt)
+            if new is None:
+                return self._refuse(why, problems)
             changes = self.compare(self.current, new)
             await self.apply(new)
             self.current = new
             return self._accept(why, changes)
+
+    def _attempt(self) -> tuple[T | None, tuple[str, ...]]:
+        """A new configuration, or None and what is wrong with it.
+
+        An exception that left the thread would form a cycle with its way out, and hold all that was loaded by then.
+        """
+        try:
+            return self.load(), ()
+        except ConfigError as error:
+            return None, tuple(str(problem) for problem in error.problems)
 
     def _accept(self, why: str, changes: Sequence[Change]) -> Report:
         waiting = tuple(str(change) for change in changes if change.restart)
@@ -141,8 +150,7 @@ class Reloader(Generic[T]):
             logger.warning("in force only after a restart: %s", "; ".join(waiting))
         return self.last
 
-    def _refuse(self, why: str, error: ConfigError) -> Report:
-        problems = tuple(str(problem) for problem in error.problems)
+    def _refuse(self, why: str, problems: tuple[str, ...]) -> Report:
         self.last = Report(ok=False, why=why, problems=problems)
         self._refused += 1
         logger.error("configuration refused (%s), the one before stays in force: %s", why, "; ".join(problems[:20]))

@@ -286,7 +286,10 @@ class LiveRoom:
         while self.state is not RoomState.ENDED:
             if self.fault is not None:
                 fault, self.fault = self.fault, None
-                raise fault
+                try:
+                    raise fault
+                finally:
+                    del fault  # else its traceback would hold it, and only the garbage collector could free them
             if self.guard is None:
                 await self._open()
                 continue

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import attrs
@@ -138,8 +139,9 @@ class Supervisor:
 
     def step(self, room: LiveRoom, ticket: Ticket, places: Sequence[int]) -> None:
         """Run a room's step on its behalf; its room must be `direct`."""
-        fault = _attempt(room.step_special if ticket.special else room.step, ticket, places)
-        if fault is not None:
+        try:
+            (room.step_special if ticket.special else room.step)(ticket, places)
+        except Exception as fault:  # noqa: BLE001 - one room's fault stays in that room
             self._crashed_at(room, ticket, list(places), fault)
 
     def _crashed_at(self, room: LiveRoom, ticket: Ticket, places: list[int], fault: Exception) -> None:
@@ -148,8 +150,9 @@ class Supervisor:
 
     def run(self, room: LiveRoom, work: Callable[[], None]) -> None:
         """Run any other synchronous piece of a room's work on its behalf."""
-        fault = _attempt(work)
-        if fault is not None:
+        try:
+            work()
+        except Exception as fault:  # noqa: BLE001 - one room's fault stays in that room
             self._raise_in_task(room, fault)
 
     def apply(self, room: LiveRoom, record: Control) -> None:
@@ -222,8 +225,8 @@ class Supervisor:
         """Keep penalties, strikes and baselines for the next guard; what cannot be saved is counted as lost."""
         guard, room.guard = room.guard, None
         if not room.reset and guard is not None:
-            # It has just crashed, so this may fail too; then the store is asked.
-            _attempt(room.keep, guard)
+            with suppress(Exception):  # it has just crashed, so this may fail too; then the store is asked
+                room.keep(guard)
         elif room.saved:
             # It crashed while starting from what was saved, so that is what is wrong with it: start from nothing.
             room.saved = b""
@@ -290,15 +293,6 @@ class Supervisor:
             self._history.pop(room.name, None)
         if room.state is not RoomState.ENDED:
             room.state = RoomState.OPENING
-
-
-def _attempt(work: Callable[..., None], *args: object) -> Exception | None:
-    """What a piece of a room's work raised, or None."""
-    try:
-        work(*args)
-    except Exception as fault:  # noqa: BLE001 - one room's fault stays in that room
-        return fault
-    return None
 
 
 def _describe(fault: Exception) -> str:

@@ -223,6 +223,10 @@ class SansioConnection(BaseConnection):
             self._parts = None
             self._finished_one = True
 
+    def forget(self) -> None:
+        """See `BaseConnection`. The protocol keeps what its parser raised, and the way out of that leads back to it."""
+        self._protocol.parser_exc = None
+
     def _refuse(self, fault: Fault) -> None:
         """Fails the connection from inside the parser: the close frame goes out with the next write."""
         self._fault = fault

@@ -5,27 +5,35 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from roomguard.configure import configure
+from roomguard.configure import configure, differences
+from roomguard.engine.overrides import Wish
 from roomguard.engine.room import RoomGuard
 from roomguard.engine.tally import Tally
+from roomguard.engine.variants import MAX_VARIANTS
+from roomguard.model.events import Control
 from roomguard.runtime import collector
 from roomguard.runtime.delivery import Delivery
+from roomguard.runtime.reload import Reloader
 from roomguard.runtime.settings_rooms import RoomSettings
+from roomguard.runtime.transport import Connection
 from roomguard.store.settings import BusSettings
 from roomguard.testing import chat as said
 from tests.runtime.peers import BACKENDS, frame, listening, settled, text
-from tests.runtime.room_fakes import a_house, chat
+from tests.runtime.room_fakes import a_house, chat, clock
 
-PROGRAM = configure(Path(__file__).parents[2] / "config.toml").program
+CONFIG = Path(__file__).parents[2] / "config.toml"
+PROGRAM = configure(CONFIG).program
 LONG = 16
 CLOSE = frame(8, (1000).to_bytes(2, "big"))
 
@@ -81,7 +89,8 @@ def test_what_survives_is_settled() -> None:
     del cycle
     gc.collect()
     assert Held.gone == 1
-    collector.look_at_all()
+    gc.unfreeze()
+    gc.collect()
     assert 2 == Held.gone
 
 
@@ -118,27 +127,70 @@ def test_ordinary_messages_show_it_nothing_long() -> None:
     assert long == []
 
 
-class TestWatching:
-    async def test_all_is_looked_at_after_enough_suspects(
-        self, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Only what may have left cycles makes the collector look at all, each time it has happened often enough."""
-        looks: list[float] = []
-        suspects = 3
-        monkeypatch.setattr(collector, "look_at_all", lambda: looks.append(trio.current_time()))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(collector.watch, lambda: suspects)
-            await trio.sleep(1_000)
-            assert not looks
+class TestPrograms:
+    """Programs are large, and each reload makes one."""
 
-            suspects += collector.MOST_SUSPECTS
-            await trio.sleep(1_000)
-            assert len(looks) == 1
+    def rooms(self) -> list[RoomGuard]:
+        """Rooms with something in them."""
+        rooms = [RoomGuard(f"r{number}", PROGRAM, Tally()) for number in range(5)]
+        for number, room in enumerate(rooms):
+            room.receive(said(f"u{number}", "hello everybody out there", 1.0), 1.0)
+        return rooms
 
-            suspects += collector.MOST_SUSPECTS - 1
-            await trio.sleep(1_000)
-            assert len(looks) == 1
-            nursery.cancel_scope.cancel()
+    @pytest.mark.parametrize(
+        "setting", ["thresholds.flood_10s=8", "features.user_10s.window_s=11", "engine.caps.causes=9", "mode=shadow"]
+    )
+    def test_a_reload_leaves_nothing(self, setting: str) -> None:
+        """A program that was replaced, and what its rooms had of it, needs no collector."""
+
+        def there_and_back(rooms: list[RoomGuard]) -> None:
+            for flags in ((setting,), ()):
+                program = configure(CONFIG, flags).program
+                for room in rooms:
+                    room.configure(program)
+                    room.receive(said("v", "and one more of them", 2.0), 2.0)
+
+        rooms = self.rooms()
+        there_and_back(rooms)  # what is kept for the next program that needs the same is made here
+        with nothing_left():
+            there_and_back(rooms)
+
+    async def test_a_refused_configuration_leaves_nothing(self, tmp_path: Path) -> None:
+        """What was loaded of it goes with it, however far that came."""
+        good = CONFIG.read_text(encoding="utf-8")
+        file = tmp_path / "config.toml"
+        bad = (f"{good}\nx = = 3\n", good.replace("[rooms]", "[roomz]"), good.replace('when = "', 'when = "zz and '))
+
+        async def apply(_new: object) -> None:
+            raise AssertionError
+
+        reloader = Reloader(configure(CONFIG), load=partial(configure, file), compare=differences, apply=apply)
+
+        async def refused() -> None:
+            for content in bad:
+                file.write_text(content, encoding="utf-8")
+                assert not (await reloader.reload("test")).ok
+
+        await refused()
+        with nothing_left():
+            await refused()
+
+    def test_forgotten_overrides_leave_nothing(self) -> None:
+        """A variant that had to go is freed as soon as no room judges by it."""
+        room = self.rooms()[0]
+        program = configure(CONFIG).program
+        room.configure(program)
+
+        def set_ones(first: int) -> None:
+            for number in range(first, first + MAX_VARIANTS + 9):
+                now = 2.0 + number
+                settings = Wish(thresholds={"flood_10s": 20 + number / 100}, ttl_s=1.0).settings()
+                room.control(Control(type="override", room="r0", ts=now, settings=settings, ttl_s=1.0), now)
+
+        set_ones(0)
+        with nothing_left():
+            set_ones(1_000)
+        assert len(program.variants) == MAX_VARIANTS
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -165,13 +217,68 @@ async def test_a_connection_leaves_nothing(backend: str, closes: bool) -> None:
                 await one()
 
 
-async def test_a_refused_request_leaves_nothing() -> None:
+@pytest.mark.parametrize(
+    "request_", [b"GET /nothing HTTP/1.1\r\nHost: guard\r\n\r\n", b"what\r\n\r\n"], ids=["not found", "no HTTP"]
+)
+async def test_a_refused_request_leaves_nothing(request_: bytes) -> None:
     """A peer that is no websocket client needs no collector either."""
     async with listening() as running:
 
         async def one() -> None:
             peer = await running.connect()
-            await peer.send(b"GET /nothing HTTP/1.1\r\nHost: guard\r\n\r\n")
+            await peer.send(request_)
+            await peer.rest()
+            await peer.stream.aclose()
+            running.peers.clear()
+            await settled(lambda: not running.listener.statistics().open)
+
+        await one()
+        with nothing_left():
+            for _ in range(5):
+                await one()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        frame(1, b"unmasked", masked=False), frame(2, b"binary"), frame(1, b"\xff\xfe"), frame(3, b"reserved"),
+        b"\xff" * 20, frame(8, b"\x03"), frame(9, b"x" * 126),
+    ],
+    ids=["unmasked", "binary", "no UTF-8", "reserved", "noise", "half a code", "long ping"],
+)  # fmt: skip
+async def test_a_peer_that_breaks_the_rules_leaves_nothing(backend: str, sent: bytes) -> None:
+    """Faults are noticed inside libraries, and their errors know the way out."""
+    async with listening(backend=backend) as running:
+
+        async def one() -> None:
+            peer = await running.connect()
+            await peer.open()
+            await peer.send(sent)
+            await peer.rest()
+            await peer.stream.aclose()
+            running.peers.clear()
+            await settled(lambda: not running.listener.statistics().open)
+
+        await one()
+        with nothing_left():
+            for _ in range(5):
+                await one()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_handlers_bug_leaves_nothing(backend: str) -> None:
+    """What a handler raised goes with its connection."""
+
+    async def fails(_connection: Connection, _params: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise LookupError
+
+    async with listening(backend=backend, handlers={"edge": fails}) as running:
+
+        async def one() -> None:
+            peer = await running.connect()
+            await peer.open()
             await peer.rest()
             await peer.stream.aclose()
             running.peers.clear()
@@ -215,3 +322,31 @@ class TestRooms:
             await some()
             with nothing_left():
                 await some()
+
+    @pytest.mark.parametrize("sent", ["boom", "override", "later"], ids=["event", "control record", "deadline"])
+    async def test_a_crash_leaves_nothing(
+        self, sent: str, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What a room raised is handed to its task; neither holds the other when it has started again."""
+        caplog.set_level(logging.CRITICAL, "roomguard.rooms")
+        async with a_house() as house:
+
+            def fails(_at: float) -> NoReturn:
+                raise LookupError
+
+            async def crash() -> None:
+                await house.send(chat("hello"))
+                if sent == "override":
+                    house.rooms.control(Control(type="override", room="r1", ts=clock()))
+                elif sent == "later":
+                    house.guard().on_deadline = fails
+                    await house.send(chat("later 1"))
+                else:
+                    await house.send(chat("boom"))
+                await trio.sleep(100)
+
+            await crash()
+            before = house.rooms.statistics().supervisor.crashes
+            with nothing_left():
+                await crash()
+            assert before == house.rooms.statistics().supervisor.crashes - before > 0

@@ -96,8 +96,6 @@ class Scope:
     limits: Mapping[str, Symbol] = attrs.field(factory=dict)
     waits: Mapping[str, Symbol] = attrs.field(factory=dict)
     """Of the limits that say how long to wait."""
-    reference: Callable[[Symbol], tuple[str, str]] = attrs.field(default=lambda symbol: (symbol.code, symbol.code))
-    """The source of a symbol where it is first needed, and where it is known to have been computed."""
     used: dict[str, None] = attrs.field(factory=dict)
     bounds: dict[str, float] = attrs.field(factory=dict)
     """The largest constant each name was compared with; infinite where it was used in any other way."""
@@ -105,6 +103,10 @@ class Scope:
     """The names compared with thresholds, whose values may be set otherwise later."""
     by_name: bool = False
     """Thresholds stand in the source by name, so that other values can be bound to it without compiling it again."""
+
+    def reference(self, symbol: Symbol) -> tuple[str, str]:
+        """The source of a symbol where it is first needed, and where it is known to have been computed."""
+        return symbol.code, symbol.code
 
     def note_bound(self, name: str, bound: float) -> None:
         """Remember that `name` must be exact up to `bound`."""
