@@ -26,6 +26,9 @@ from roomguard.runtime.tickets import Ticket
 from roomguard.testing import program
 from roomguard.wire import Events, FrameDecoder
 
+ROUNDS = 8
+"""How often all frames are handed over: a loop and its rooms begin and end once, which is no part of it, and takes as
+long as a fifth of a round."""
 AHEAD = 1e9
 """Seconds around arrival that `ts` may lie: as recorded."""
 
@@ -126,7 +129,7 @@ def _nothing() -> None:
     """What a connection does between two slices of a frame while no commit is under way."""
 
 
-async def _handed(frames: Sequence[Events]) -> int:
+async def _handed(frames: list[Events]) -> int:
     """All frames through `Rooms`, as a connection does it: sorted by room, one checkpoint a frame."""
     ports = _ports(lambda _room, _program: Idle())
     rooms = Rooms(RoomSettings(), program(), ports, clock=lambda: START)
@@ -141,7 +144,7 @@ async def _handed(frames: Sequence[Events]) -> int:
 
     async with trio.open_nursery() as nursery:
         await nursery.start(rooms.run)
-        for frame in frames:
+        for frame in frames * ROUNDS:
             set_right(frame.events, offset=0.0, earliest=START - AHEAD, latest=START + AHEAD)
             ticket = Ticket(owner, frame, START, "allow")
             rooms.hand_over(ticket, known, admit, _nothing)
@@ -170,7 +173,7 @@ async def _opened(count: int, compiled: Program) -> int:
     return opened
 
 
-async def _channelled(frames: Sequence[Events]) -> int:
+async def _channelled(frames: list[Events]) -> int:
     """The idiomatic way: a task and a memory channel a room."""
     done = 0
     senders: dict[str, trio.MemorySendChannel[AnyEvent]] = {}
@@ -181,7 +184,7 @@ async def _channelled(frames: Sequence[Events]) -> int:
             done += 1
 
     async with trio.open_nursery() as nursery:
-        for frame in frames:
+        for frame in frames * ROUNDS:
             for event in frame.events:
                 sender = senders.get(event.room)
                 if sender is None:
@@ -195,7 +198,7 @@ async def _channelled(frames: Sequence[Events]) -> int:
 
 
 def _ran(
-    way: Callable[[Sequence[Events]], Awaitable[int]], frames: Sequence[Events], size: int
+    way: Callable[[list[Events]], Awaitable[int]], frames: list[Events], size: int
 ) -> Callable[[], object]:
     def work() -> None:
         got = trio.run(way, frames)
@@ -208,7 +211,7 @@ def _ran(
 def stages(traffic: Traffic) -> list[Stage]:
     """Both ways, frames of one event and of more."""
     out = []
-    size = len(traffic)
+    size = ROUNDS * len(traffic)
     for batch in (1, 16, 128):
         frames = partial(_frames, traffic.payloads(batch))
         out += [
@@ -222,7 +225,7 @@ def stages(traffic: Traffic) -> list[Stage]:
                 beside=f"channel_hop_{batch}", most_ratio=0.1 if batch >= 16 else None,
             ),
         ]  # fmt: skip
-    count = min(2_000, size)
+    count = min(2_000, len(traffic))
     out.append(
         Stage(
             "room_open", "a room opened, its task begun and ended", count,
