@@ -37,6 +37,8 @@ MAX_STAFF = 1_000
 """Moderators remembered by what they were seen to be."""
 MAX_UNDONE = 1_000
 """Undone actions remembered, so that undoing twice does nothing twice."""
+EVICTED_AT_ONCE = 128
+"""Users forgotten with one that is new, at most: some 0.2 ms."""
 STREAKS_KEPT = 4
 """Gift streaks of one user that may run side by side."""
 _MAX_EXPECTED_S = 3_600.0
@@ -582,13 +584,15 @@ class RoomGuard:
     def _make_room(self, users: dict[str, Any], name: str) -> None:
         """Forget who was unused for longest, among equals the one met first, as long as there are too many.
 
-        Below the cap only what tells who they are is kept.
+        Where a reload lowered the cap by thousands, they go some at a time. Below it only what tells who they are is
+        kept.
         """
         stalest = self._stalest
         if stalest is None:
             stalest = self._stalest = Stalest(users)
             self._crowded_at = 0  # from now on it hears of each
-        while len(users) >= self.program.settings.caps.users:
+        surplus = len(users) + 1 - self.program.settings.caps.users
+        for _ in range(min(surplus, EVICTED_AT_ONCE)):
             del users[stalest.pop(users)]
             self.tally.evicted_users += 1
             self.stance.evicted += 1

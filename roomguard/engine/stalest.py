@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 LOOKED_AT = 2
@@ -41,7 +41,7 @@ class Stalest:
         """The user unused for longest, who is forgotten here; `users` must not be empty."""
         queue, again = self._queue, self._again
         if self._unseen:
-            self._look(users, len(self._unseen))
+            self._look_at_rest(users)
         while True:
             if queue:
                 name = queue[0]
@@ -66,3 +66,9 @@ class Stalest:
         for _ in range(min(most, len(unseen))):
             name = unseen.pop()
             heappush(again, (users[name].used(), len(unseen), name))
+
+    def _look_at_rest(self, users: Mapping[str, Any]) -> None:
+        unseen, again = self._unseen, self._again
+        again += [(users[name].used(), number, name) for number, name in enumerate(unseen)]
+        heapify(again)
+        unseen.clear()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from roomguard.engine.room import RoomGuard
+from roomguard.engine.room import EVICTED_AT_ONCE, RoomGuard
 from roomguard.engine.settings import BudgetSettings, CapSettings, StrategySettings
 from roomguard.engine.snapshot import USERS_A_PORTION, survivors
 from roomguard.model.events import RoomOpen
@@ -173,9 +173,7 @@ def test_users_are_carried_over_as_if_written_down(causes: int) -> None:
             written = new.user(old.names, old.row(user))
             carried = new.carrier(old)(user)
             assert new.row(written) == new.row(carried)
-            assert [getattr(written, name) for name in ("first", "last", "ids", "times")] == [
-                getattr(carried, name) for name in ("first", "last", "ids", "times")
-            ]
+            assert (written.used(), written.recent, written.times) == (carried.used(), carried.recent, carried.times)
             assert (written.more is None) == (carried.more is None)
 
 
@@ -231,6 +229,23 @@ def test_a_reload_with_smaller_caps_frees_at_once() -> None:
     for number in range(50):
         room.chat(f"w{number}", "hello", at=3)
     assert room.guard.statistics().users <= 20
+
+
+def test_a_much_smaller_room_empties_some_users_at_a_time() -> None:
+    """Where the cap fell by more than go at once, each new user takes the place of so many, until it holds."""
+    rules = (rule("r", "user_chats > 50"),)
+    room = Scene(program(*rules))
+    for number in range(3 * EVICTED_AT_ONCE):
+        room.chat(f"u{number}", at=number / 100)
+    room.guard.configure(program(*rules, caps=CapSettings(users=20)))
+    left = []
+    for number in range(4):
+        room.chat(f"v{number}", at=10 + number)
+        left.append(len(room.guard.users))
+
+    assert [2 * EVICTED_AT_ONCE + 1, EVICTED_AT_ONCE + 2, 20, 20] == left
+    assert {"v0", "v3", f"u{3 * EVICTED_AT_ONCE - 1}"} < set(room.guard.users)
+    assert 3 * EVICTED_AT_ONCE + 4 - 20 == room.guard.tally.evicted_users
 
 
 def test_a_reload_moves_the_strategy_along() -> None:

@@ -197,9 +197,7 @@ async def _channelled(frames: list[Events]) -> int:
     return done
 
 
-def _ran(
-    way: Callable[[list[Events]], Awaitable[int]], frames: list[Events], size: int
-) -> Callable[[], object]:
+def _ran(way: Callable[[list[Events]], Awaitable[int]], frames: list[Events], size: int) -> Callable[[], object]:
     def work() -> None:
         got = trio.run(way, frames)
         if got != size:
