@@ -101,7 +101,8 @@ class ActionBus:
         self._in_turn = False
         self._gathers_until: float | None = None
         self._flush_due = False
-        self._handing_out = False
+        self.handing_out = False
+        """Whether what a commit let go is just being handed out; looked at for each ack, so no property."""
         self._after: dict[Callable[[], None], None] = {}
         self._counters = _Counters()
         self._commit_seconds = Histogram()
@@ -326,9 +327,9 @@ class ActionBus:
 
     def after_hand_out(self, work: Callable[[], None]) -> bool:
         """Have `work` done once, when all that is now on disk is handed out; False where no hand-out is under way."""
-        if self._handing_out:
+        if self.handing_out:
             self._after[work] = None
-        return self._handing_out
+        return self.handing_out
 
     async def _commit_all(self) -> None:
         """Begin the commits that nobody's turn begins, and try again where the disk is full."""
@@ -401,7 +402,7 @@ class ActionBus:
 
     def _hand_out(self, batch: Sequence[Draft], offsets: Sequence[int]) -> None:
         now = trio.current_time()
-        self._handing_out = True
+        self.handing_out = True
         for entry, offset in zip(batch, offsets, strict=True):
             if offset <= self._last_offset:  # in the journal from an earlier run; see _hold_recent
                 self._counters.repeats += 1
@@ -412,7 +413,7 @@ class ActionBus:
         self._counters.commits += 1
         while self._callbacks and self._callbacks[0][0] <= self._durable:
             self._call(heappop(self._callbacks)[2])
-        self._handing_out = False
+        self.handing_out = False
         after, self._after = self._after, {}
         for work in after:
             self._call(work)

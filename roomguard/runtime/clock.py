@@ -92,8 +92,9 @@ class SessionClock:
             new.inside += 1
         else:
             new.outside += 1
-        new.most = max(new.most, skew)
-        most = new.most if new.most > old.most else old.most  # noqa: FURB136 - twice a frame `max` shows
+        if skew > new.most:  # noqa: PLR1730 - twice a frame `max` shows
+            new.most = skew
+        most = new.most if new.most > old.most else old.most  # noqa: FURB136 - see above
         if -self.back_s <= most <= self.ahead_s or new.inside + old.inside >= new.outside + old.outside:
             return 0.0
         return most

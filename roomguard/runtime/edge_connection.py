@@ -88,6 +88,11 @@ class EdgeBus(Durability, Protocol):
     def poll(self) -> None:
         """In the midst of steps: take in what the commit under way has become."""
 
+    @property
+    def handing_out(self) -> bool:
+        """Whether what a commit let go is just being handed out."""
+        ...
+
     def after_hand_out(self, work: Callable[[], None]) -> bool:
         """Have `work` done once, behind the hand-out under way; False where there is none."""
         ...
@@ -167,7 +172,10 @@ class EdgeConnection:
 
     def say(self, message: bytes) -> None:
         """Send a message soon; an edge that is too far behind is cut instead."""
-        if not self._house.bus.after_hand_out(self._send_from_here) and not (self._outbox or self._in_turn):
+        bus = self._house.bus
+        if bus.handing_out:
+            bus.after_hand_out(self._send_from_here)
+        elif not (self._in_turn or self._outbox):
             self._something.set()
         self._outbox.append(message)
         self._outbox_bytes += len(message)
@@ -247,7 +255,9 @@ class EdgeConnection:
                     return
                 ticket = self._take(message, arrival)
                 if ticket is None:
-                    await self._take_wanted(arrival, give_way)
+                    spent += 1
+                    if self._wanted:
+                        await self._take_wanted(arrival, give_way)
                     continue
                 size, rooms_before = len(ticket.events), len(self._rooms)
                 if size > turn:
@@ -339,7 +349,7 @@ class EdgeConnection:
     # What comes in
 
     def _take(self, message: str, arrival: float) -> Ticket | None:
-        """The ticket of a frame of new events; all else is dealt with here."""
+        """The ticket of a frame of new events; what needs none is dealt with here."""
         try:
             frame = self._decoder.decode(message)
         except FrameError as error:
@@ -360,12 +370,20 @@ class EdgeConnection:
                 detail = f"expected {session.expected}, got {seq}"
                 self.say(encode_error("seq_gap", detail, seq=seq, expected=session.expected))
             return None
-        ticket = session.take(frame, arrival, self._house.rooms.settings.fail_mode)
+        rooms, special = self._house.rooms, False
         if frame.events:
             self._set_right(frame.events, arrival)
-            ticket.special = self._note_kinds(frame.events)
+            special = self._note_kinds(frame.events)
         if frame.gate or frame.rejected or frame.unknown or frame.repaired:
             self._count(frame)
+        elif frame.size == 1 and not special:
+            passed = rooms.decide_alone(session, frame, arrival, self._rooms)
+            if passed:
+                session.pass_by(frame, arrival)
+            if passed is not None:
+                return None
+        ticket = session.take(frame, arrival, rooms.settings.fail_mode)
+        ticket.special = special
         return ticket
 
     def _set_right(self, events: list[AnyEvent], arrival: float) -> None:

@@ -156,9 +156,25 @@ class Session:
 
     def take(self, frame: Events, arrival: float, fail_mode: FailMode) -> Ticket:
         """Take a new frame; its ticket settles it."""
-        self._next(frame.seq)
-        self._pending[frame.seq] = None
+        seq = frame.seq
+        self._next(seq)
+        self._pending[seq] = None
         return Ticket(self, frame, arrival, fail_mode)
+
+    def pass_by(self, frame: Events, arrival: float) -> None:
+        """A new frame was decided and nothing came of it: acknowledge it, as its ticket would have."""
+        self._next(frame.seq)
+        if self._bus.failed is not None:
+            self._pending[frame.seq] = None
+            return
+        if arrival == self.turn_began:
+            self._decided += 1
+            self._acked += 1
+        else:
+            took_s = self._now() - arrival
+            self._counters.decide_seconds.observe(took_s)
+            self._counters.ack_seconds.observe(took_s)
+        self._answer(frame.seq, None, encode_ack(frame.seq, frame.accepted))
 
     def take_bad(self, seq: int) -> None:
         """A bad frame takes its `seq`, and is settled with that. No ack: its error has been said."""
@@ -215,14 +231,21 @@ class Session:
             self._decided = self._acked = 0
 
     def _acknowledge(self, ticket: Ticket) -> None:
-        seq = ticket.frame.seq
-        ack = encode_ack(seq, ticket.accepted, ticket.rejections())
-        self._counters.acks += 1
+        frame = ticket.frame
+        seq = frame.seq
+        if ticket.refused is None:
+            ack = encode_ack(seq, frame.accepted, frame.rejected)
+        else:
+            ack = encode_ack(seq, ticket.accepted, ticket.rejections())
         if ticket.arrival == self.turn_began:
             self._acked += 1
         else:
             self._counters.ack_seconds.observe(self._now() - ticket.arrival)
-        self._settle(seq, self._pending.pop(seq), ack)
+        self._answer(seq, self._pending.pop(seq), ack)
+
+    def _answer(self, seq: int, verdicts: bytes | None, ack: bytes) -> None:
+        self._counters.acks += 1
+        self._settle(seq, verdicts, ack)
         if self.link is not None:
             self.link.say(ack)
             self.link.settled()

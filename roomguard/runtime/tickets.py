@@ -24,6 +24,14 @@ class TicketOwner(Protocol):
         """Take note that every event of the frame is decided or rejected. Called once, synchronously."""
 
 
+class FrameTaker(Protocol):
+    """Who gives a frame its ticket; a session, in the edge handler."""
+
+    def take(self, frame: Events, arrival: float, fail_mode: FailMode) -> Ticket:
+        """Take a new frame; its ticket settles it."""
+        ...
+
+
 class Ticket:
     """One frame on its way through the rooms; a *place* is a position in `frame.events`.
 
@@ -54,7 +62,7 @@ class Ticket:
         self.events: list[AnyEvent] = frame.events
         self.arrival = arrival
         self.fail_mode = fail_mode
-        self.refused: list[Rejection] = []
+        self.refused: list[Rejection] | None = None
         self.position = 0
         self.waiting = 1
         self.closed = False
@@ -69,11 +77,11 @@ class Ticket:
     @property
     def accepted(self) -> int:
         """Events that were judged, those of an unknown kind included."""
-        return self.frame.accepted - len(self.refused)
+        return self.frame.accepted - len(self.refused or ())
 
     def rejections(self) -> list[Rejection]:
         """Everything that was not judged, malformed or refused, by index."""
-        if not self.refused:
+        if self.refused is None:
             return list(self.frame.rejected)
         return sorted((*self.frame.rejected, *self.refused), key=lambda rejection: rejection.index)
 
@@ -87,6 +95,8 @@ class Ticket:
         if self.closed:
             return
         index = self.frame.indexes[place]
+        if self.refused is None:
+            self.refused = []
         self.refused.append(Rejection(index, code, detail))
         if self.verdicts is not None:
             self.verdicts[index] = self.fail_mode
@@ -103,14 +113,14 @@ class Ticket:
         """Give up on what still waits in mailboxes: rejected `overload`. Return how many events that were."""
         if self.closed:
             return 0
-        before = len(self.refused)
+        before = self.accepted
         for batch in self.parts or ():
             if not batch.dropped:
                 batch.dropped = True
                 for place in batch.left():
                     self.reject(place, "overload")
         self._close()
-        return len(self.refused) - before
+        return before - self.accepted
 
     def _close(self) -> None:
         self.closed = True

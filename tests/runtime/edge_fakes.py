@@ -143,6 +143,10 @@ class DeliveringBus(FakeBus):
     def poll(self) -> None:
         """As above."""
 
+    @property
+    def handing_out(self) -> bool:
+        return self.after is not None
+
     def after_hand_out(self, work: Callable[[], None]) -> bool:
         if self.after is None:
             return False

@@ -211,6 +211,77 @@ class TestFrames:
             assert edge.of("ack")[0]["accepted"] == 1
 
 
+class TestFramesOfOne:
+    """An event that comes alone takes a shorter way where its room is known: nobody may be able to tell."""
+
+    WORDS = ("hello", "mute", "drop", "hold", "later 0.2", "hello", "boom", "hello", "boom", "hello")
+    """To one room, each once the one before has been dealt with: see `ObedientGuard`."""
+
+    async def came_of(self, *, alone: bool) -> dict[str, Any]:
+        """All that can be told from outside after the words, sent alone or beside an event for another room."""
+        async with a_desk() as desk:
+            edge = await desk.connect()
+            edge.send_to_guard(events(1, say(id="r1-first"), say(id="r2-first", room="r2")))
+            for seq, word in enumerate(self.WORDS, 2):
+                beside = [] if alone else [say(id=f"r2-{seq}", room="r2")]
+                edge.send_to_guard(events(seq, say(word, id=f"r1-{seq}", user=f"u{seq}"), *beside))
+                await trio.sleep(1)
+            counters, sessions = desk.house.rooms.counters, desk.desk.sessions.counters
+            return {
+                "acks": [(ack["seq"], [one["code"] for one in ack["rejected"]]) for ack in edge.of("ack")],
+                "actions": [
+                    one["id"].partition("-")[0] for message in edge.of("actions") for one in message["actions"]
+                ],
+                "seen": [guard.seen for guard in desk.house.guards["r1"]],
+                "recorded": [
+                    one.type if isinstance(one, Control) else one.id for one in desk.house.record if one.room == "r1"
+                ],
+                "verdicts": counters.verdicts, "deadlines": counters.deadlines,
+                "crashes": desk.house.rooms.supervisor.statistics().crashes,
+                "counted": [sessions.acks, *(
+                    sum(one.statistics().counts) for one in (sessions.decide_seconds, sessions.ack_seconds)
+                )],
+            }  # fmt: skip
+
+    async def test_the_same_comes_of_it(self, autojump_clock: MockClock) -> None:
+        """Acks, actions, what rooms see and what is recorded are as in a frame of more: crashes and deadlines too."""
+        alone = await self.came_of(alone=True)
+        assert alone == await self.came_of(alone=False)
+        assert [seq for seq, _ in alone["acks"]] == [*range(1, 12)]
+        assert ["mute", "timed"] == alone["actions"]
+        assert 4 == alone["crashes"]
+
+    async def test_nothing_is_acknowledged_after_the_journal_failed(self, autojump_clock: MockClock) -> None:
+        """Not even a frame that caused nothing: it waits for ever, and counts as unacknowledged."""
+        async with a_desk(ListenSettings(max_unacked=3)) as desk:
+            edge = await desk.connect()
+            edge.send_to_guard(events(1, say()))
+            await wait_all_tasks_blocked()
+            desk.bus.failed = JournalFailed("disk")
+            edge.send_to_guard(*(events(seq, say()) for seq in range(2, 9)))
+            await wait_all_tasks_blocked()
+
+            assert [1] == [ack["seq"] for ack in edge.of("ack")]
+            assert 1 + 3 == len(desk.house.guard().seen)
+
+    async def test_it_waits_for_nothing_that_others_caused(self, autojump_clock: MockClock) -> None:
+        """Its ack may come before that of an earlier frame whose action is not on disk yet; a session resumes there."""
+        async with a_desk() as desk:
+            edge = await desk.connect()
+            edge.send_to_guard(events(1, say()))
+            await wait_all_tasks_blocked()
+            desk.bus.instantly = False
+            edge.send_to_guard(events(2, say("mute")), events(3, say()), events(3, say()))
+            await wait_all_tasks_blocked()
+
+            assert [1, 3, 3] == [ack["seq"] for ack in edge.of("ack")]
+            assert 3 == len(desk.house.guard().seen)
+            assert 1 == (await desk.connect()).said[0]["resume_after"]
+            desk.bus.commit()
+            await wait_all_tasks_blocked()
+            assert 3 == (await desk.connect()).said[0]["resume_after"]
+
+
 class TestSequence:
     async def test_a_repeated_frame_is_answered_again_and_not_judged_again(self, autojump_clock: MockClock) -> None:
         """A `seq` taken before gets the same verdicts and the same ack."""
