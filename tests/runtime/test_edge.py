@@ -222,10 +222,14 @@ class TestFramesOfOne:
         async with a_desk() as desk:
             edge = await desk.connect()
             edge.send_to_guard(events(1, say(id="r1-first"), say(id="r2-first", room="r2")))
+            so_far: list[tuple[int, int]] = []
             for seq, word in enumerate(self.WORDS, 2):
                 beside = [] if alone else [say(id=f"r2-{seq}", room="r2")]
-                edge.send_to_guard(events(seq, say(word, id=f"r1-{seq}", user=f"u{seq}"), *beside))
-                await trio.sleep(1)
+                said = say(word, id=f"r1-{seq}", user=f"u{seq}", ts=clock() - 0.3)
+                edge.send_to_guard(events(seq, said, *beside))
+                for seconds in (0.1, 0.9):
+                    await trio.sleep(seconds)
+                    so_far.append((len(edge.of("ack")), len(edge.of("actions"))))
             counters, sessions = desk.house.rooms.counters, desk.desk.sessions.counters
             return {
                 "acks": [(ack["seq"], [one["code"] for one in ack["rejected"]]) for ack in edge.of("ack")],
@@ -236,7 +240,7 @@ class TestFramesOfOne:
                 "recorded": [
                     one.type if isinstance(one, Control) else one.id for one in desk.house.record if one.room == "r1"
                 ],
-                "verdicts": counters.verdicts, "deadlines": counters.deadlines,
+                "so_far": so_far, "verdicts": counters.verdicts, "deadlines": counters.deadlines,
                 "crashes": desk.house.rooms.supervisor.statistics().crashes,
                 "counted": [sessions.acks, *(
                     sum(one.statistics().counts) for one in (sessions.decide_seconds, sessions.ack_seconds)
