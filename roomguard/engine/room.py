@@ -117,7 +117,7 @@ class RoomGuard:
     def _take(self, program: Program) -> None:
         self.program = program
         # What every message needs, without the way through three objects.
-        self._facts = program.analyser.facts
+        self._facts = program.facts
         self._people = program.people
 
     def adopt(self, program: Program) -> None:
