@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.transport import Connection
 from roomguard.store.settings import BusSettings
 from roomguard.testing import chat as said
-from tests.runtime.peers import BACKENDS, frame, listening, settled, text
+from tests.runtime.peers import BACKENDS, Peer, Running, frame, listening, settled, text
 from tests.runtime.room_fakes import a_house, chat, clock
 
 CONFIG = Path(__file__).parents[2] / "config.toml"
@@ -193,28 +193,37 @@ class TestPrograms:
         assert len(program.variants) == MAX_VARIANTS
 
 
+async def nothing_left_of(running: Running, said: Callable[[Peer], Awaitable[None]]) -> None:
+    """Connections in which a peer says and hears this, and is gone, need no collector."""
+
+    async def one() -> None:
+        peer = await running.connect()
+        await said(peer)
+        await peer.stream.aclose()
+        running.peers.clear()
+        await settled(lambda: not running.listener.statistics().open)
+
+    await one()  # what is made once is made here
+    with nothing_left():
+        for _ in range(5):
+            await one()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("closes", [True, False], ids=["closed", "gone"])
 async def test_a_connection_leaves_nothing(backend: str, closes: bool) -> None:
     """Connections that ended, with a close frame or without, need no collector."""
+
+    async def talk(peer: Peer) -> None:
+        await peer.open()
+        await peer.send(text("hello"))
+        assert "hello" == await peer.message()
+        if closes:
+            await peer.send(CLOSE)
+            await peer.closing()
+
     async with listening(backend=backend) as running:
-
-        async def one() -> None:
-            peer = await running.connect()
-            await peer.open()
-            await peer.send(text("hello"))
-            assert "hello" == await peer.message()
-            if closes:
-                await peer.send(CLOSE)
-                await peer.closing()
-            await peer.stream.aclose()
-            running.peers.clear()
-            await settled(lambda: not running.listener.statistics().open)
-
-        await one()  # what is made once is made here
-        with nothing_left():
-            for _ in range(5):
-                await one()
+        await nothing_left_of(running, talk)
 
 
 @pytest.mark.parametrize(
@@ -222,20 +231,13 @@ async def test_a_connection_leaves_nothing(backend: str, closes: bool) -> None:
 )
 async def test_a_refused_request_leaves_nothing(request_: bytes) -> None:
     """A peer that is no websocket client needs no collector either."""
+
+    async def ask(peer: Peer) -> None:
+        await peer.send(request_)
+        await peer.rest()
+
     async with listening() as running:
-
-        async def one() -> None:
-            peer = await running.connect()
-            await peer.send(request_)
-            await peer.rest()
-            await peer.stream.aclose()
-            running.peers.clear()
-            await settled(lambda: not running.listener.statistics().open)
-
-        await one()
-        with nothing_left():
-            for _ in range(5):
-                await one()
+        await nothing_left_of(running, ask)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -249,21 +251,14 @@ async def test_a_refused_request_leaves_nothing(request_: bytes) -> None:
 )  # fmt: skip
 async def test_a_peer_that_breaks_the_rules_leaves_nothing(backend: str, sent: bytes) -> None:
     """Faults are noticed inside libraries, and their errors know the way out."""
+
+    async def offend(peer: Peer) -> None:
+        await peer.open()
+        await peer.send(sent)
+        await peer.rest()
+
     async with listening(backend=backend) as running:
-
-        async def one() -> None:
-            peer = await running.connect()
-            await peer.open()
-            await peer.send(sent)
-            await peer.rest()
-            await peer.stream.aclose()
-            running.peers.clear()
-            await settled(lambda: not running.listener.statistics().open)
-
-        await one()
-        with nothing_left():
-            for _ in range(5):
-                await one()
+        await nothing_left_of(running, offend)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -274,20 +269,12 @@ async def test_a_handlers_bug_leaves_nothing(backend: str) -> None:
         await trio.lowlevel.checkpoint()
         raise LookupError
 
+    async def listen(peer: Peer) -> None:
+        await peer.open()
+        await peer.rest()
+
     async with listening(backend=backend, handlers={"edge": fails}) as running:
-
-        async def one() -> None:
-            peer = await running.connect()
-            await peer.open()
-            await peer.rest()
-            await peer.stream.aclose()
-            running.peers.clear()
-            await settled(lambda: not running.listener.statistics().open)
-
-        await one()
-        with nothing_left():
-            for _ in range(5):
-                await one()
+        await nothing_left_of(running, listen)
 
 
 def test_a_subscription_leaves_nothing() -> None:
