@@ -167,6 +167,7 @@ class _Reader:
         plain = _Plain(self).visit(node)
         found = {part.id for part in ast.walk(plain) if isinstance(part, ast.Name) and part.id.startswith(THRESHOLD)}
         thresholds = frozenset(name.removeprefix(THRESHOLD) for name in found)
+        # As text: to give the tree its places instead leaves a cycle for each, at every reload.
         return _Test(compile(ast.unparse(plain), "<gate>", "eval"), corners, thresholds)
 
 
