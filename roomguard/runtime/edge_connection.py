@@ -172,13 +172,17 @@ class EdgeConnection:
 
     def say(self, message: bytes) -> None:
         """Send a message soon; an edge that is too far behind is cut instead."""
+        self.say_all((message,))
+
+    def say_all(self, messages: Sequence[bytes]) -> None:
+        """Send these messages soon, in this order; an edge that is too far behind is cut instead."""
         bus = self._house.bus
         if bus.handing_out:
             bus.after_hand_out(self._send_from_here)
         elif not (self._in_turn or self._outbox):
             self._something.set()
-        self._outbox.append(message)
-        self._outbox_bytes += len(message)
+        self._outbox += messages
+        self._outbox_bytes += sum(map(len, messages))
         if self._outbox_bytes > self._outbox_limit:
             self._cut()
 
@@ -248,9 +252,7 @@ class EdgeConnection:
                     await give_way()
                     self._go_on(arrival)
                 if not (session.has_room and bus.has_room):
-                    self._turn_ends()
-                    await self._wait_room()
-                    await self._turn_begins(arrival)
+                    await self._make_room(arrival)
                 if session.link is not self:
                     return
                 ticket = self._take(message, arrival)
@@ -335,6 +337,14 @@ class EdgeConnection:
         else:
             self._something.set()
 
+    async def _make_room(self, arrival: float) -> None:
+        session, bus = self._session, self._house.bus
+        session.acknowledge_passed()
+        if not (session.has_room and bus.has_room):
+            self._turn_ends()
+            await self._wait_room()
+            await self._turn_begins(arrival)
+
     async def _wait_room(self) -> None:
         while not self._session.has_room:
             self._relief = trio.Event()
@@ -377,9 +387,10 @@ class EdgeConnection:
         if frame.gate or frame.rejected or frame.unknown or frame.repaired:
             self._count(frame)
         elif frame.size == 1 and not special:
-            passed = rooms.decide_alone(session, frame, arrival, self._rooms)
+            room = self._rooms.get(frame.events[0].room)
+            passed = None if room is None else rooms.supervisor.decide_alone(session, frame, arrival, room)
             if passed:
-                session.pass_by(frame, arrival)
+                session.pass_by(seq)
             if passed is not None:
                 return None
         ticket = session.take(frame, arrival, rooms.settings.fail_mode)

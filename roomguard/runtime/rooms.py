@@ -23,9 +23,8 @@ from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.slices import Slices
 from roomguard.runtime.supervisor import Supervisor, SupervisorStatistics
-from roomguard.runtime.tickets import FrameTaker, RejectCode, Ticket, by_room
+from roomguard.runtime.tickets import RejectCode, Ticket, by_room
 from roomguard.runtime.timers import Patience, RoomTimer
-from roomguard.wire import Events
 
 CLOSING_S = 0.25
 """How soon a room that closed and still has something to do is looked at again."""
@@ -232,13 +231,6 @@ class Rooms:
                 self.supervisor.step(room, ticket, places)
             else:
                 room.offer(ticket, places)
-
-    def decide_alone(
-        self, taker: FrameTaker, frame: Events, arrival: float, known: Mapping[str, LiveRoom]
-    ) -> bool | None:
-        """See `Supervisor.decide_alone`; None, too, where the room is not among the `known` ones."""
-        room = known.get(frame.events[0].room)
-        return None if room is None else self.supervisor.decide_alone(taker, frame, arrival, room)
 
     async def hand_over_in_turns(
         self, ticket: Ticket, known: dict[str, LiveRoom], admit: Admit, give_way: GiveWay

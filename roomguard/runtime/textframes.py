@@ -19,10 +19,11 @@ _LONGEST_HEADER = 14
 _SMALL_HEADS = tuple(bytes((WHOLE_TEXT, size)) for size in range(126))
 
 
-def take_texts(data: bytes, at: int, most: int, max_bytes: int, payloads: list[bytes]) -> int:
+def take_texts(data: bytes, at: int, most: int, max_bytes: int, texts: list[str]) -> int:
     """Unmask the whole text frames that stand one behind the other from `at` on, at most `most`; where they end.
 
     Stops in front of anything else, of a frame that is not all there and of one with a payload over `max_bytes`.
+    Raises UnicodeDecodeError for one that is not UTF-8; those before it are in `texts` then.
     """
     end = len(data)
     while most and end - at >= 6 and data[at] == WHOLE_TEXT:
@@ -31,13 +32,16 @@ def take_texts(data: bytes, at: int, most: int, max_bytes: int, payloads: list[b
         if size >= 126:
             if end - at < _LONGEST_HEADER:
                 break
-            wide = 2 if size == 126 else 8
-            size = int.from_bytes(data[at + 2 : at + 2 + wide], "big")
-            start += wide
+            if size == 126:
+                size = data[at + 2] << 8 | data[at + 3]
+                start = at + 8
+            else:
+                size = int.from_bytes(data[at + 2 : at + 10], "big")
+                start = at + 14
         stop = start + size
         if size < 0 or stop > end or size > max_bytes:
             break
-        payloads.append(apply_mask(data[start:stop], data[start - 4 : start]))
+        texts.append(str(apply_mask(data[start:stop], data[start - 4 : start]), "utf-8"))
         at = stop
         most -= 1
     return at

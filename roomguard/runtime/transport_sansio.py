@@ -162,16 +162,15 @@ class SansioConnection(BaseConnection):
         """The whole texts that come next, without the library's help; how many."""
         if self._protocol.current_size is not None:
             return 0  # inside a fragmented message: a text here is an error, and the library says which
-        payloads: list[bytes] = []
-        self._at = take_texts(self._unread, self._at, most, self._settings.max_frame_bytes, payloads)
+        before = len(messages)
         try:
-            for payload in payloads:
-                messages.append(str(payload, "utf-8"))  # noqa: PERF401 - those before a bad one count
+            self._at = take_texts(self._unread, self._at, most, self._settings.max_frame_bytes, messages)
         except UnicodeDecodeError:
             self._refuse(Fault(1007, "invalid UTF-8"))
-        if payloads:
+        taken = len(messages) - before
+        if taken:
             self._finished_one = True
-        return len(payloads)
+        return taken
 
     def _ask_library(self, messages: list[str]) -> int:
         """Gives the library the one frame that comes next, or as much of it as there is; how many came out of it."""

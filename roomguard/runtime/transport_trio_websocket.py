@@ -213,10 +213,12 @@ class _MeteredPipe(trio.abc.Stream):
             self._cut.clear()
         if self.in_library or self._meter.pending or self._meter.closing():
             return data
-        payloads: list[bytes] = []
-        at = take_texts(data, 0, len(data), self._max_bytes, payloads)
-        if not self._deaf:
-            self._decode(payloads)
+        texts: list[str] = [] if self._deaf else self.texts
+        try:
+            at = take_texts(data, 0, len(data), self._max_bytes, texts)
+        except UnicodeDecodeError:
+            self._meter.fault = Fault(1007, "invalid UTF-8")
+            return b""
         if at == len(data) or data[at] != WHOLE_TEXT:
             return data[at:]
         size = frame_bytes(data, at)
@@ -228,13 +230,6 @@ class _MeteredPipe(trio.abc.Stream):
             return data[at:]
         self._cut.append(data[at:])
         return b""
-
-    def _decode(self, payloads: list[bytes]) -> None:
-        try:
-            for payload in payloads:
-                self.texts.append(str(payload, "utf-8"))
-        except UnicodeDecodeError:
-            self._meter.fault = Fault(1007, "invalid UTF-8")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Bytes that passed the meter; the end once something did not."""

@@ -11,18 +11,18 @@ from roomguard.runtime.textframes import frame_bytes, take_texts, text_head
 from .peers import BINARY, CONT, PING, TEXT, frame
 
 
-@given(st.lists(st.binary(max_size=300), max_size=8), st.integers(0, 9), st.integers(0, 3_000))
-def test_texts_are_taken_while_they_are_whole(payloads: list[bytes], most: int, cut: int) -> None:
+@given(st.lists(st.text(max_size=75), max_size=8), st.integers(0, 9), st.integers(0, 3_000))
+def test_texts_are_taken_while_they_are_whole(texts: list[str], most: int, cut: int) -> None:
     """All frames that are whole are unmasked, in order and up to the number asked for; the position is behind them."""
-    frames = [frame(TEXT, payload) for payload in payloads]
+    frames = [frame(TEXT, text.encode()) for text in texts]
     data = b"".join(frames)[:cut]
     whole = 0
     while whole < min(most, len(frames)) and len(b"".join(frames[: whole + 1])) <= cut:
         whole += 1
-    taken: list[bytes] = []
+    taken: list[str] = []
 
     assert take_texts(data, 0, most, 300, taken) == len(b"".join(frames[:whole]))
-    assert taken == payloads[:whole]
+    assert taken == texts[:whole]
 
 
 OTHERS = [
@@ -42,10 +42,19 @@ OTHERS = [
 def test_anything_else_is_left(other: bytes) -> None:
     """Taking stops in front of what is no whole masked text of allowed length, whatever follows it."""
     good = frame(TEXT, b"good")
-    taken: list[bytes] = []
+    taken: list[str] = []
 
     assert take_texts(good + other + good, 0, 10, 300, taken) == len(good)
-    assert taken == [b"good"]
+    assert taken == ["good"]
+
+
+def test_what_is_not_utf8_is_an_error() -> None:
+    """Those before it have been taken."""
+    taken: list[str] = []
+
+    with pytest.raises(UnicodeDecodeError):
+        take_texts(frame(TEXT, b"good") + frame(TEXT, b"\xc3("), 0, 10, 300, taken)
+    assert taken == ["good"]
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -57,6 +66,15 @@ def test_a_frame_says_how_long_it_is(size: int, masked: bool) -> None:
 
     assert [frame_bytes(data[:end], 0) for end in range(known)] == [None] * known
     assert frame_bytes(data[:known], 0) == frame_bytes(b"?" + data, 1) == len(data)
+
+
+@pytest.mark.parametrize("size", [125, 126, 255, 256, 65_535, 65_536])
+def test_texts_of_every_width_of_the_length_are_taken(size: int) -> None:
+    """Where the length takes one byte, two, or eight."""
+    taken: list[str] = []
+
+    assert take_texts(frame(TEXT, b"x" * size), 0, 1, 70_000, taken) == frame_bytes(frame(TEXT, b"x" * size), 0)
+    assert taken == ["x" * size]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 1_000_000])
