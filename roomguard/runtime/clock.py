@@ -80,21 +80,24 @@ class SessionClock:
     _old: _Generation = attrs.field(factory=_Generation)
     _new: _Generation = attrs.field(factory=_Generation)
 
-    def offset(self, skew: float, now: float) -> float:
-        """Seconds to take out of the `ts` of a frame with this skew, read at `now`."""
+    def offsets(self, skews: Sequence[float], now: float) -> list[float]:
+        """Seconds to take out of the `ts` of each of some frames with these skews, in order, read at `now`."""
         age = now - self._since
         if age >= self.generation_s:
             self._old = self._new if age < 2 * self.generation_s else _Generation()
             self._new = _Generation()
             self._since = now
         new, old = self._new, self._old
-        if -self.back_s <= skew <= self.ahead_s:
-            new.inside += 1
-        else:
-            new.outside += 1
-        if skew > new.most:  # noqa: PLR1730 - twice a frame `max` shows
-            new.most = skew
-        most = new.most if new.most > old.most else old.most  # noqa: FURB136 - see above
-        if -self.back_s <= most <= self.ahead_s or new.inside + old.inside >= new.outside + old.outside:
-            return 0.0
-        return most
+        least, largest = -self.back_s, self.ahead_s
+        offsets = []
+        for skew in skews:
+            if least <= skew <= largest:
+                new.inside += 1
+            else:
+                new.outside += 1
+            if skew > new.most:  # noqa: PLR1730 - twice a frame `max` shows
+                new.most = skew
+            most = new.most if new.most > old.most else old.most  # noqa: FURB136 - see above
+            inside = least <= most <= largest or new.inside + old.inside >= new.outside + old.outside
+            offsets.append(0.0 if inside else most)
+        return offsets

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import islice, takewhile
 from typing import Protocol
 
 import attrs
@@ -22,11 +23,11 @@ from roomguard.runtime.clock import frame_skew, set_right
 from roomguard.runtime.delivery import Subscription
 from roomguard.runtime.resender import Sent
 from roomguard.runtime.room import LiveRoom
-from roomguard.runtime.rooms import GiveWay, Rooms
+from roomguard.runtime.rooms import Rooms
 from roomguard.runtime.sessions import Attached, Durability, Session
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.slices import Slices
-from roomguard.runtime.tickets import Ticket
+from roomguard.runtime.tickets import Run, Ticket
 from roomguard.runtime.transport import Connection, ConnectionClosed
 from roomguard.runtime.turnstile import Turnstile
 from roomguard.wire import (
@@ -44,6 +45,11 @@ from roomguard.wire import (
 
 REPLACED, RESTART = 4409, 1012
 
+AHEAD_CHARS = 16 * 1024
+"""Characters of frames that are decoded, then decided, then answered, each for all of them, so that the code for it
+stays in the processor's caches: some 64 frames of one event, or five of sixteen. Beside a guard that took frame by
+frame, on the same core, an event alone in its frame took 19 % less CPU, one of sixteen 3 %. With half as many it was 16
+and 1 %, with twice as many 18 and 3 %."""
 LARGE_FRAME_EVENTS = 64
 """A frame of so many events is answered before the next one of the same read: it takes a millisecond, a write 10 us."""
 READ_TURNS = 2
@@ -134,6 +140,10 @@ class EdgeHouse:
     turnstile: Turnstile = attrs.field(factory=Turnstile)
 
 
+def _events_of(frames: Sequence[Events]) -> list[AnyEvent]:
+    return frames[0].events if len(frames) == 1 else [event for frame in frames for event in frame.events]
+
+
 class EdgeConnection:
     """One connection and its session. `room` is set on a connection of one room."""
 
@@ -157,6 +167,8 @@ class EdgeConnection:
         self._states: list[tuple[str, list[Action]]] = []
         self._held: dict[str, list[Sent]] = {}
         self._inside = self._in_turn = False
+        self._spent = 0
+        """What this turn took so far, in events."""
         self._kinds: list[type[Event]] = []
         """Of the events of this turn, to be counted at its end."""
         self._sending = False
@@ -240,49 +252,114 @@ class EdgeConnection:
 
     async def _take_all(self, messages: Sequence[str], arrival: float) -> None:
         """What one read brought. Nothing is awaited but turns and room to go on."""
-        session, rooms, bus = self._session, self._house.rooms, self._house.bus
-        turn, give_way = rooms.settings.turn_events, self._house.turnstile.give_way
-        most, spent = READ_TURNS * turn, 0
+        share = max(1, AHEAD_CHARS * len(messages) // max(1, sum(map(len, messages))))
+        self._spent = 0
         await self._turn_begins(arrival)
         try:
-            for message in messages:
-                if spent >= most:
-                    spent = 0
-                    self._answer()
-                    await give_way()
-                    self._go_on(arrival)
-                if not (session.has_room and bus.has_room):
-                    await self._make_room(arrival)
-                if session.link is not self:
+            for first in range(0, len(messages), share):
+                if not await self._take_frames(self._decoder.decode_all(messages[first : first + share]), arrival):
                     return
-                ticket = self._take(message, arrival)
-                if ticket is None:
-                    spent += 1
-                    if self._wanted:
-                        await self._take_wanted(arrival, give_way)
-                    continue
-                size, rooms_before = len(ticket.events), len(self._rooms)
-                if size > turn:
-                    self._answer()
-                    await rooms.hand_over_in_turns(ticket, self._rooms, self._take_room, give_way)
-                else:
-                    rooms.hand_over(ticket, self._rooms, self._take_room, bus.poll)
-                ticket.release()
-                spent += size + NEW_ROOM_EVENTS * (len(self._rooms) - rooms_before)
-                if size >= LARGE_FRAME_EVENTS:
-                    self._answer()
-                    self._go_on(arrival)
         finally:
             self._turn_ends()
 
-    async def _take_wanted(self, arrival: float, give_way: GiveWay) -> None:
+    async def _take_frames(self, frames: Sequence[EdgeFrame | FrameError], arrival: float) -> bool:
+        """False where another connection has taken the session over: the rest is its business."""
+        at = 0
+        while at < len(frames):
+            if self._spent >= READ_TURNS * self._house.rooms.settings.turn_events:
+                await self._next_turn(arrival)
+            if not (self._session.has_room and self._house.bus.has_room):
+                await self._make_room(arrival)
+            if self._session.link is not self:
+                return False
+            taken = self._take_run(self._in_sequence(frames, at), arrival)
+            if not taken:
+                await self._take_one(frames[at], arrival)
+            at += taken or 1
+        return True
+
+    async def _next_turn(self, arrival: float) -> None:
+        """Let others have theirs."""
+        self._spent = 0
+        self._answer()
+        await self._house.turnstile.give_way()
+        self._go_on(arrival)
+
+    def _in_sequence(self, frames: Sequence[EdgeFrame | FrameError], at: int) -> list[Events]:
+        """The frames from `at` on that may be decided together: ordinary ones in sequence, no more than a turn takes.
+
+        A large one is alone: it is answered before the next.
+        """
+        some: list[Events] = []
+        seq, left = self._session.expected, self._house.rooms.settings.turn_events
+        for frame in islice(frames, at, at + self._session.room_left):
+            if type(frame) is not Events or frame.seq != seq or not frame.ordinary:
+                break
+            left -= frame.size
+            large = frame.size >= LARGE_FRAME_EVENTS
+            if left < 0 or (large and some):
+                break
+            some.append(frame)
+            seq += 1
+            if large:
+                break
+        return some
+
+    def _take_run(self, frames: Sequence[Events], arrival: float) -> int:
+        """Take these frames, up to one that concerns more than guards; how many that was.
+
+        A frame of which nothing comes is acknowledged at the end of the turn, and nobody has to take care of it.
+        """
+        events = _events_of(frames)
+        kinds: list[type[Event]] = list(map(type, events))
+        if not _SPECIAL.isdisjoint(kinds):
+            frames = list(takewhile(lambda frame: _SPECIAL.isdisjoint(map(type, frame.events)), frames))
+            events = _events_of(frames)
+            kinds = list(map(type, events))
+        if not frames:
+            return 0
+        house, known = self._house, self._rooms
+        self._kinds += kinds
+        house.counters.event_frames += len(frames)
+        self._set_right(frames, events, arrival)
+        rooms_before = len(known)
+        house.rooms.hand_over_run(self._session, Run(frames, events, arrival), known, self._take_room, house.bus.poll)
+        self._taken(len(events), len(known) - rooms_before, arrival, large=len(frames) == 1)
+        return len(frames)
+
+    async def _take_one(self, frame: EdgeFrame | FrameError, arrival: float) -> None:
+        """Any frame, alone."""
+        rooms, known = self._house.rooms, self._rooms
+        ticket = self._take(frame, arrival)
+        if ticket is None:
+            self._spent += 1
+            if self._wanted:
+                await self._take_wanted(arrival)
+            return
+        size, rooms_before = len(ticket.events), len(known)
+        if size > rooms.settings.turn_events:
+            self._answer()
+            await rooms.hand_over_in_turns(ticket, known, self._take_room, self._house.turnstile.give_way)
+        else:
+            rooms.hand_over(ticket, known, self._take_room, self._house.bus.poll)
+        ticket.release()
+        self._taken(size, len(known) - rooms_before, arrival, large=True)
+
+    def _taken(self, events: int, rooms: int, arrival: float, *, large: bool) -> None:
+        """So many events were handed over, for so many new rooms; those of one frame are answered if it was `large`."""
+        self._spent += events + NEW_ROOM_EVENTS * rooms
+        if large and events >= LARGE_FRAME_EVENTS:
+            self._answer()
+            self._go_on(arrival)
+
+    async def _take_wanted(self, arrival: float) -> None:
         """Have the rooms of a `subscribe`: four thousand new ones take some tens of milliseconds."""
         wanted, self._wanted = self._wanted, []
         slices = Slices()
         for room in wanted:
             if slices.spent:
                 self._answer()
-                await give_way()
+                await self._house.turnstile.give_way()
                 slices.begin()
                 self._go_on(arrival)
             if self._session.link is not self:
@@ -358,16 +435,14 @@ class EdgeConnection:
 
     # What comes in
 
-    def _take(self, message: str, arrival: float) -> Ticket | None:
+    def _take(self, frame: EdgeFrame | FrameError, arrival: float) -> Ticket | None:
         """The ticket of a frame of new events; what needs none is dealt with here."""
-        try:
-            frame = self._decoder.decode(message)
-        except FrameError as error:
-            self._refuse(error)
-            return None
         if type(frame) is Events:
             return self._take_events(frame, arrival)
-        self._take_other(frame)
+        if isinstance(frame, FrameError):
+            self._refuse(frame)
+        else:
+            self._take_other(frame)
         return None
 
     def _take_events(self, frame: Events, arrival: float) -> Ticket | None:
@@ -380,42 +455,27 @@ class EdgeConnection:
                 detail = f"expected {session.expected}, got {seq}"
                 self.say(encode_error("seq_gap", detail, seq=seq, expected=session.expected))
             return None
-        rooms, special = self._house.rooms, False
+        self._count(frame)
         if frame.events:
-            self._set_right(frame.events, arrival)
-            special = self._note_kinds(frame.events)
-        if frame.gate or frame.rejected or frame.unknown or frame.repaired:
-            self._count(frame)
-        elif frame.size == 1 and not special:
-            room = self._rooms.get(frame.events[0].room)
-            passed = None if room is None else rooms.supervisor.decide_alone(session, frame, arrival, room)
-            if passed:
-                session.pass_by(seq)
-            if passed is not None:
-                return None
-        ticket = session.take(frame, arrival, rooms.settings.fail_mode)
-        ticket.special = special
+            self._set_right((frame,), frame.events, arrival)
+        ticket = session.take(frame, arrival, self._house.rooms.settings.fail_mode)
+        kinds: list[type[Event]] = list(map(type, frame.events))
+        self._kinds += kinds
+        ticket.special = not _SPECIAL.isdisjoint(kinds)
         return ticket
 
-    def _set_right(self, events: list[AnyEvent], arrival: float) -> None:
-        """Make the edge's times ours: without its clock's offset, and around the arrival."""
+    def _set_right(self, frames: Sequence[Events], events: list[AnyEvent], arrival: float) -> None:
+        """Make the edge's times ours: without its clock's offset, and around the arrival. `events` are all of them."""
         settings, counters = self._house.settings, self._house.counters
-        back_s, ahead_s = settings.clamp_back_s, settings.clamp_ahead_s
-        offset = self._session.clock.offset(frame_skew(events, arrival, back_s + ahead_s), arrival)
-        held = set_right(events, offset=offset, earliest=arrival - back_s, latest=arrival + ahead_s)
-        if held or offset:
-            counters.clamped += held
-            counters.corrected += offset != 0.0
-
-    def _note_kinds(self, events: list[AnyEvent]) -> bool:
-        """Have events counted by kind; whether one is among them that concerns the room as well as its guard."""
-        if len(events) == 1:
-            kind = type(events[0])
-            self._kinds.append(kind)
-            return kind in _SPECIAL
-        kinds: list[type[Event]] = list(map(type, events))
-        self._kinds += kinds
-        return not _SPECIAL.isdisjoint(kinds)
+        earliest, latest = arrival - settings.clamp_back_s, arrival + settings.clamp_ahead_s
+        skews = [frame_skew(frame.events, arrival, latest - earliest) for frame in frames]
+        offsets = self._session.clock.offsets(skews, arrival)
+        if any(offsets):
+            counters.corrected += len(offsets) - offsets.count(0.0)
+            for frame, offset in zip(frames, offsets, strict=True):
+                counters.clamped += set_right(frame.events, offset=offset, earliest=earliest, latest=latest)
+        else:
+            counters.clamped += set_right(events, offset=0.0, earliest=earliest, latest=latest)
 
     def _count(self, frame: Events) -> None:
         counters = self._house.counters

@@ -7,9 +7,10 @@ between, so that nobody waits long.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import accumulate, islice
 
 import attrs
 import trio
@@ -23,7 +24,7 @@ from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
 from roomguard.runtime.slices import Slices
 from roomguard.runtime.supervisor import Supervisor, SupervisorStatistics
-from roomguard.runtime.tickets import RejectCode, Ticket, by_room
+from roomguard.runtime.tickets import FrameTaker, RejectCode, Run, Ticket, by_room
 from roomguard.runtime.timers import Patience, RoomTimer
 
 CLOSING_S = 0.25
@@ -223,6 +224,30 @@ class Rooms:
         For at most `turn_events` events; `hand_over_in_turns` takes any number.
         """
         left = by_room(ticket.events) if ticket.special else self.supervisor.decide(ticket, known, between)
+        self._hand_over_left(ticket, left, known, admit)
+
+    def hand_over_run(
+        self, taker: FrameTaker, run: Run, known: dict[str, LiveRoom], admit: Admit, between: Callable[[], None]
+    ) -> None:
+        """`hand_over` for frames of which `taker` takes those that something comes of; at most `turn_events` events."""
+        frames, events = run.frames, run.events
+        ends = list(accumulate([frame.size for frame in frames]))
+        first = place = 0
+        while first < len(frames):
+            place, cause = self.supervisor.decide_quiet(events, place, run.arrival, known, between)
+            loud = bisect_right(ends, place)
+            taker.pass_by(frames[first:loud])
+            first = loud + 1
+            if loud < len(frames):
+                ticket = taker.take(frames[loud], run.arrival, self.settings.fail_mode)
+                begin, place = place, ends[loud]
+                left = self.supervisor.decide(ticket, known, between, begin - place + frames[loud].size, cause)
+                self._hand_over_left(ticket, left, known, admit)
+                ticket.release()
+
+    def _hand_over_left(
+        self, ticket: Ticket, left: Mapping[str, list[int]], known: dict[str, LiveRoom], admit: Admit
+    ) -> None:
         for name, places in left.items():
             room = self._room_for(name, ticket, places, known, admit)
             if room is None:

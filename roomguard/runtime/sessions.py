@@ -24,7 +24,8 @@ from roomguard.wire import Events, encode_ack, encode_verdicts
 Standing = Literal["new", "repeat", "gap"]
 
 MAX_AHEAD = 16_384
-"""Frames settled behind one that is not, as on a full disk; at this many the session's connection is not read."""
+"""Frames settled behind one that is not, as on a full disk; at this many, or up to `max_unacked` more where they passed
+by, the session's connection is not read."""
 
 
 class Link(Protocol):
@@ -131,7 +132,8 @@ class Session:
         self._counters = counters
         self._now = now
         self.turn_began: float | None = None
-        self._decided = self._acked = self._passed = 0
+        self._decided = self._acked = 0
+        self._passed: list[int] = []
         self._pending: dict[int, bytes | None] = {}
         self._ahead: set[int] = set()
         # By the remainder of `seq`, so that the answer to one frame takes the place of the one `max_unacked` before it.
@@ -141,12 +143,17 @@ class Session:
     @property
     def unacked(self) -> int:
         """Frames taken and not acknowledged yet."""
-        return len(self._pending) + self._passed
+        return len(self._pending) + len(self._passed)
+
+    @property
+    def room_left(self) -> int:
+        """How many frames may be taken before one has to be acknowledged."""
+        return self._max_unacked - len(self._pending) - len(self._passed)
 
     @property
     def has_room(self) -> bool:
         """Whether another frame may be read: fewer than `max_unacked` wait, none of them for very long."""
-        return len(self._pending) + self._passed < self._max_unacked and len(self._ahead) < MAX_AHEAD
+        return self.room_left > 0 and len(self._ahead) < MAX_AHEAD
 
     def standing(self, seq: int) -> Standing:
         """What a frame of this `seq` is."""
@@ -165,33 +172,37 @@ class Session:
         self._pending[seq] = None
         return Ticket(self, frame, arrival, fail_mode)
 
-    def pass_by(self, seq: int) -> None:
-        """A new frame of one event was decided in this turn and nothing came of it: nobody has to wait for it.
+    def pass_by(self, frames: Sequence[Events]) -> None:
+        """The next frames, in sequence, were decided in this turn and nothing came of them: they wait for nothing.
 
-        It is acknowledged with those before and behind it: one by one that took a tenth of what such a frame costs. Its
-        answer is not remembered, for the frame itself says it: one event, accepted.
+        They are acknowledged together, at the end of the turn or in front of one that was taken: one by one that took a
+        tenth of what a frame of one event costs. Nothing was wrong with any event of theirs, so their answers need not
+        be remembered either: the frame that comes again says it, like one of long ago.
         """
-        self._next(seq)
-        self._passed += 1
+        if frames:
+            self._next(frames[0].seq)
+            self.expected = frames[-1].seq + 1
+            self._passed += [frame.size for frame in frames]
 
     def acknowledge_passed(self) -> None:
         """Acknowledge the frames that passed by."""
-        passed, self._passed = self._passed, 0
+        passed = self._passed
         if not passed or self.expected is None:
             return
-        seqs = range(self.expected - passed, self.expected)
+        self._passed = []
+        seqs = range(self.expected - len(passed), self.expected)
         if self._bus.failed is not None:
             self._pending.update(dict.fromkeys(seqs))
             return
-        self._decided += passed
-        self._acked += passed
-        self._counters.acks += passed
+        self._decided += len(passed)
+        self._acked += len(passed)
+        self._counters.acks += len(passed)
         if seqs.start == self.resume_after + 1:
             self.resume_after = seqs.stop - 1
         else:
             self._ahead.update(seqs)
         if self.link is not None:
-            self.link.say_all([encode_ack(seq, 1) for seq in seqs])
+            self.link.say_all(list(map(encode_ack, seqs, passed)))
             self.link.settled()
 
     def take_bad(self, seq: int) -> None:

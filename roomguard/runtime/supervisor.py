@@ -14,23 +14,27 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Literal
 
 import attrs
 import trio
 
-from roomguard.engine.outcome import ALLOW
+from roomguard.engine.outcome import ALLOW, Outcome
 from roomguard.model.events import AnyEvent, Control
 from roomguard.runtime.hub import RoomState
 from roomguard.runtime.room import NEVER_DUE, LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
-from roomguard.runtime.tickets import Batch, FrameTaker, Ticket
-from roomguard.wire import Events
+from roomguard.runtime.tickets import Batch, Ticket
 
 log = logging.getLogger("roomguard.rooms")
 
 MAX_ERROR = 200
 SLICE_EVENTS = 32
 """Events of a frame decided one after the other, some 0.4 ms, before others may say what cannot wait for the rest."""
+LATER: Literal["later"] = "later"
+DUE: Literal["due"] = "due"
+Cause = Outcome | Exception | Literal["later", "due"]
+"""What is with an event: it caused something, its room crashed on it, decides it later, or has a deadline before it."""
 
 
 @attrs.frozen
@@ -88,34 +92,33 @@ class Supervisor:
             degraded=self.degraded,
         )
 
-    def decide(
-        self, ticket: Ticket, rooms: Mapping[str, LiveRoom], between: Callable[[], None]
-    ) -> dict[str, list[int]]:
-        """Decide what of a frame can be decided here and now; the places left over, by room and in order.
+    @staticmethod
+    def decide_quiet(
+        events: Sequence[AnyEvent],
+        begin: int,
+        arrival: float,
+        rooms: Mapping[str, LiveRoom],
+        between: Callable[[], None],
+    ) -> tuple[int, Cause]:
+        """Decide events from place `begin` on while nothing comes of them; where that ends, and why.
 
         `between` is called after every `SLICE_EVENTS` events but the last.
 
         The hot path of the whole guard, one event after the other without a call but the guard's own: some 128 events
-        of a frame are for 74 rooms, so that sorting them first and a step a room cost twice as much as this. Left over
-        are events for rooms that are not `direct` or not in `rooms`, and those behind one that made its room crash.
+        of a frame are for 74 rooms, so that sorting them first and a step a room cost twice as much as this.
         """
-        events, arrival = ticket.events, ticket.arrival
-        left: dict[str, list[int]] = {}
-        place, end = 0, len(events)
+        place, end = begin, len(events)
         while place < end:
-            room = None
             try:
                 for place in range(place, min(end, place + SLICE_EVENTS)):  # noqa: B020 - from where the last one ended
                     event = events[place]
                     room = rooms.get(event.room)
                     if room is None or not room.direct:
-                        left.setdefault(event.room, []).append(place)
-                        continue
+                        return place, LATER
                     guard = room.guard
                     now = event.ts
                     if guard.deadline <= now:  # type: ignore[union-attr]
-                        room.step(ticket, (place,))
-                        continue
+                        return place, DUE
                     if now > room.time:
                         room.time = now
                     else:
@@ -123,55 +126,68 @@ class Supervisor:
                     room.lag = lag = arrival - now
                     outcome = guard.receive(event, now)  # type: ignore[union-attr]
                     if outcome is not ALLOW:
-                        room.answer(ticket, place, outcome)
+                        return place, outcome
                     if room.record is not None:
                         room.record(event)
                     deadline = guard.deadline  # type: ignore[union-attr]
                     if deadline != NEVER_DUE and deadline + lag < room.due:
                         room.mind_deadline()
             except Exception as fault:  # noqa: BLE001 - one room's fault stays in that room
-                assert room is not None  # noqa: S101 - nothing before it is found can raise
-                room.cursor = place
-                self._crashed_at(room, ticket, [place], fault)
+                return place, fault
             place += 1
             if place < end:
                 between()
+        return end, ALLOW
+
+    def decide(
+        self,
+        ticket: Ticket,
+        rooms: Mapping[str, LiveRoom],
+        between: Callable[[], None],
+        place: int = 0,
+        cause: Cause | None = None,
+    ) -> dict[str, list[int]]:
+        """Decide what of a frame can be decided here and now; the places left over, by room and in order.
+
+        With a `cause` it begins where `decide_quiet` stopped, and why. Left over are events for rooms that are not
+        `direct` or not in `rooms`, and those behind one that made its room crash.
+        """
+        events, arrival = ticket.events, ticket.arrival
+        left: dict[str, list[int]] = {}
+        while place < len(events):
+            if cause is None:
+                place, cause = self.decide_quiet(events, place, arrival, rooms, between)
+            else:
+                self._deal_with(ticket, place, cause, rooms, left)
+                place, cause = place + 1, None
         return left
 
-    def decide_alone(self, taker: FrameTaker, frame: Events, arrival: float, room: LiveRoom) -> bool | None:
-        """`decide` for the only event of a frame, in a room that is known: whether nothing comes of it.
-
-        Then nobody takes the frame; where something does, `taker` has taken it. None: it has to be handed over.
-        Most events cause nothing, and to hand one over cost more than a tenth of what a frame of one takes in all.
-        """
-        event, guard = frame.events[0], room.guard
-        now = event.ts
-        if not room.direct or guard.deadline <= now:  # type: ignore[union-attr]
-            return None
-        if now > room.time:
-            room.time = now
+    def _deal_with(
+        self, ticket: Ticket, place: int, cause: Cause, rooms: Mapping[str, LiveRoom], left: dict[str, list[int]]
+    ) -> None:
+        """An event of which something comes, as `decide_quiet` says."""
+        event = ticket.events[place]
+        room = rooms.get(event.room)
+        if room is None or cause is LATER:
+            left.setdefault(event.room, []).append(place)
+            return
+        if isinstance(cause, Exception):
+            fault = cause
         else:
-            event.ts = now = room.time
-        room.lag = lag = arrival - now
-        ticket: Ticket | None = None
-        try:
-            outcome = guard.receive(event, now)  # type: ignore[union-attr]
-            if outcome is not ALLOW:
-                ticket = taker.take(frame, arrival, self._settings.fail_mode)
-                room.answer(ticket, 0, outcome)
-            if room.record is not None:
-                room.record(event)
-            deadline = guard.deadline  # type: ignore[union-attr]
-            if deadline != NEVER_DUE and deadline + lag < room.due:
-                room.mind_deadline()
-        except Exception as fault:  # noqa: BLE001 - one room's fault stays in that room
-            ticket = ticket or taker.take(frame, arrival, self._settings.fail_mode)
-            room.cursor = 0
-            self._crashed_at(room, ticket, [0], fault)
-        if ticket is None:
-            return True
-        ticket.release()
-        return False
+            try:
+                if isinstance(cause, Outcome):
+                    room.answer(ticket, place, cause)
+                    if room.record is not None:
+                        room.record(event)
+                    room.mind_deadline()
+                else:
+                    room.step(ticket, (place,))
+            except Exception as raised:  # noqa: BLE001 - as above
+                fault = raised
+            else:
+                return
+        room.cursor = place
+        self._crashed_at(room, ticket, [place], fault)
 
     def step(self, room: LiveRoom, ticket: Ticket, places: Sequence[int]) -> None:
         """Run a room's step on its behalf; its room must be `direct`."""

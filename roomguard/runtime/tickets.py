@@ -6,8 +6,10 @@ journal; `position` tells its owner which place on the bus has to be durable bef
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
+
+import msgspec
 
 from roomguard.model.events import AnyEvent
 from roomguard.runtime.settings_rooms import FailMode
@@ -25,7 +27,10 @@ class TicketOwner(Protocol):
 
 
 class FrameTaker(Protocol):
-    """Who gives a frame its ticket; a session, in the edge handler."""
+    """Who gives frames their tickets, those that need one; a session, in the edge handler."""
+
+    def pass_by(self, frames: Sequence[Events]) -> None:
+        """Take note that the next frames are decided, and that nothing came of them."""
 
     def take(self, frame: Events, arrival: float, fail_mode: FailMode) -> Ticket:
         """Take a new frame; its ticket settles it."""
@@ -126,6 +131,18 @@ class Ticket:
         self.closed = True
         self.parts = None
         self.owner.decided(self)
+
+
+class Run(msgspec.Struct, frozen=True, gc=False):
+    """Frames of one session in sequence that are decided together, and each taken only where something comes of it.
+
+    None of them is gated, and no event concerns more than its room's guard. `events` are those of all frames, in order.
+    """
+
+    frames: Sequence[Events]
+    events: list[AnyEvent]
+    arrival: float
+    """When they were read, Unix seconds."""
 
 
 class Batch:

@@ -50,7 +50,8 @@ class Events(msgspec.Struct, frozen=True, gc=False):
     `events` holds the accepted ones in order and `indexes` where each stood in the frame; `zip(indexes, events)`
     gives the pairs. `size` is the length of the frame as sent: the number of verdicts a gated frame wants.
     `unknown` counts accepted events of a kind this version does not know: there is nothing in `events` for them.
-    `repaired` tells that lone surrogates in texts were replaced by U+FFFD.
+    `repaired` tells that lone surrogates in texts were replaced by U+FFFD. An `ordinary` frame is not gated, has events
+    in it, and nothing was wrong with any of them.
     """
 
     seq: int
@@ -61,6 +62,7 @@ class Events(msgspec.Struct, frozen=True, gc=False):
     rejected: tuple[Rejection, ...] = ()
     unknown: int = 0
     repaired: bool = False
+    ordinary: bool = False
 
     @property
     def accepted(self) -> int:

@@ -49,15 +49,17 @@ def test_offset_of_a_session(skews: list[float], offsets: list[float]) -> None:
     """Nothing is corrected inside the clamp; outside it the largest skew is; a few wild frames shift nobody."""
     clock = SessionClock(back_s=5.0, ahead_s=1.0)
 
-    assert offsets == [clock.offset(skew, float(now)) for now, skew in enumerate(skews)]
+    one_by_one = [clock.offsets([skew], float(now))[0] for now, skew in enumerate(skews)]
+    together = SessionClock(back_s=5.0, ahead_s=1.0).offsets(skews, 0.0)
+    assert one_by_one == together == offsets
 
 
 def test_a_corrected_clock_is_believed_after_two_generations() -> None:
     """An edge that sets its clock right keeps its times once the old skews are forgotten."""
     clock = SessionClock(back_s=5.0, ahead_s=1.0, generation_s=30.0)
-    assert 300.0 == clock.offset(300.0, 0.0)
+    assert clock.offsets([300.0], 0.0) == [300.0]
 
-    assert 0.0 == clock.offset(0.0, 60.0)
+    assert clock.offsets([0.0], 60.0) == [0.0]
 
 
 def test_a_widened_clamp_leaves_a_recording_as_it_is() -> None:
@@ -65,7 +67,7 @@ def test_a_widened_clamp_leaves_a_recording_as_it_is() -> None:
     clock = SessionClock(back_s=1e9, ahead_s=1e9)
     times = [0.1 + 0.2, 1_650_000_000.123456, 12.0]
     events = chats(*times)
-    offset = clock.offset(frame_skew(events, 1.7e9, 2e9), 1.7e9)
+    (offset,) = clock.offsets([frame_skew(events, 1.7e9, 2e9)], 1.7e9)
     set_right(events, offset=offset, earliest=1.7e9 - 1e9 - 1e9, latest=1.7e9 + 1e9)
 
     assert 0.0 == offset
@@ -82,7 +84,7 @@ def test_no_time_gets_past_the_clamp(frames: list[list[float]], arrival: float) 
     for number, times in enumerate(frames):
         now = arrival + number
         events = chats(*times)
-        offset = clock.offset(frame_skew(events, now, 6.0), now)
+        (offset,) = clock.offsets([frame_skew(events, now, 6.0)], now)
         set_right(events, offset=offset, earliest=now - 5.0, latest=now + 1.0)
         assert all(now - 5.0 <= event.ts <= now + 1.0 for event in events)
 

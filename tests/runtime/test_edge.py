@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
+from hypothesis import given, strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from roomguard.engine.snapshot import survivors
@@ -285,6 +289,85 @@ class TestFramesOfOne:
             desk.bus.commit()
             await wait_all_tasks_blocked()
             assert 3 == (await desk.connect()).said[0]["resume_after"]
+
+
+SAID = st.fixed_dictionaries({
+    "id": st.just("e"),
+    "kind": st.just("chat"),
+    "room": st.sampled_from(("r1", "r1", "r2", "r3")),
+    "user": st.sampled_from(("ann", "bob")),
+    "text": st.sampled_from(("hello", "hello", "hello", "mute", "drop", "hold")),
+    "ts": st.just(EPOCH),
+})  # fmt: skip
+ODD = st.sampled_from((
+    {"kind": "confetti"}, {"id": ""}, {"kind": "moderation", "verb": "unmute", "target": "ann"}, {"kind": "room_open"},
+    {"ts": 1.0}, {"room": ""},
+))  # fmt: skip
+FRAMES = st.lists(
+    st.tuples(
+        st.lists(SAID | st.tuples(SAID, ODD).map(lambda pair: {**pair[0], **pair[1]}), max_size=3),
+        st.sampled_from((False, False, True)),
+        st.sampled_from((1, 1, 2)),
+    ),
+    max_size=12,
+)
+"""The events of each frame, whether it is gated, and how often it is sent."""
+
+
+class TestFramesOfOneRead:
+    """Frames that come together are decided together where they can be: nobody may be able to tell."""
+
+    async def came_of(self, frames: Sequence[Mapping[str, Any]], *, together: bool) -> dict[str, Any]:
+        """All that can be told from outside and from a recording."""
+        async with a_desk() as desk:
+            edge = await desk.connect()
+            edge.send_to_guard(events(1, say(id="first")))
+            await wait_all_tasks_blocked()
+            for some in (frames,) if together else [(frame,) for frame in frames]:
+                edge.send_to_guard(*some)
+                await wait_all_tasks_blocked()
+            counters, sessions = desk.house.rooms.counters, desk.desk.sessions.counters
+            return {
+                "acks": [(ack["seq"], ack["accepted"], ack["rejected"]) for ack in edge.of("ack")],
+                "verdicts": edge.of("verdicts"),
+                "states": [state["room"] for state in edge.of("state")],
+                "actions": [one["id"] for message in edge.of("actions") for one in message["actions"]],
+                "seen": {room: [guard.seen for guard in guards] for room, guards in desk.house.guards.items()},
+                "recorded": [(one.room, one.id) for one in desk.house.record if not isinstance(one, Control)],
+                "counted": (counters.kinds, counters.verdicts, counters.rejected),
+                "sessions": (sessions.acks, sessions.repeats, sessions.gaps),
+                "edges": attrs.asdict(desk.desk.counters),
+            }  # fmt: skip
+
+    @given(FRAMES)
+    def test_the_same_comes_of_them(self, sent: list[tuple[list[dict[str, Any]], bool, int]]) -> None:
+        """Acks in their order, verdicts, actions, what rooms see and what is counted are as in a read for each."""
+        frames: list[dict[str, Any]] = []
+        for seq, (some, gate, times) in enumerate(sent, 2):
+            named = [{**one, "id": one["id"] and f"{one['id']}{seq}-{place}"} for place, one in enumerate(some)]
+            frames += times * [events(seq, *named, gate=gate)]
+        came = [
+            trio.run(partial(self.came_of, frames, together=together), clock=MockClock(autojump_threshold=0))
+            for together in (True, False)
+        ]
+
+        assert came[0] == came[1]
+
+    async def test_a_crash_costs_the_frames_beside_it_nothing(self, autojump_clock: MockClock) -> None:
+        """Its room decides what came behind it when it has started again; other rooms do so at once."""
+        async with a_desk() as desk:
+            edge = await desk.connect()
+            edge.send_to_guard(events(1, say(), say(room="r2")))
+            await wait_all_tasks_blocked()
+            words = [("hello", "r1"), ("boom", "r1"), ("hello", "r2"), ("hello", "r1"), ("hello", "r2")]
+            edge.send_to_guard(*(events(seq, say(word, room)) for seq, (word, room) in enumerate(words, 2)))
+            await wait_all_tasks_blocked()
+            assert [1, 2, 4, 6] == [ack["seq"] for ack in edge.of("ack")]
+
+            await trio.sleep(1.0)
+            acks = edge.of("ack")
+            assert [ack["seq"] for ack in acks] == [1, 2, 4, 6, 3, 5]
+            assert [ack["accepted"] for ack in acks] == [2, 1, 1, 1, 0, 1]
 
 
 class TestSequence:

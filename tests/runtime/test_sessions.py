@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +30,10 @@ class Wire:
     def say(self, message: bytes) -> None:
         assert not self.was_replaced
         self.said.append(msgspec.json.decode(message))
+
+    def say_all(self, messages: Sequence[bytes]) -> None:
+        for message in messages:
+            self.say(message)
 
     def settled(self) -> None:
         self.settled_frames += 1
@@ -107,6 +112,32 @@ class TestAnswers:
         assert MAX_AHEAD + 1 == seq
         assert 0 == session.resume_after
 
+    def test_frames_that_pass_by_are_acknowledged_in_front_of_others(self) -> None:
+        """Acks leave in the order of the frames, also where one of those behind is taken or comes again."""
+        session, wire = connect(new_sessions(FakeBus(), [0.0]))
+        session.pass_by([frame(1), frame(2)])
+        session.take(frame(3), 0.0, "allow").release()
+        session.pass_by([frame(4)])
+        session.repeat(frame(4))
+        session.take_bad(5)
+        session.pass_by([frame(6)])
+        assert session.unacked == 1
+        session.turn_over()
+
+        assert wire.of("ack") == [1, 2, 3, 4, 4, 6]
+        assert session.resume_after == 6
+
+    def test_frames_that_passed_by_before_the_bus_failed_wait_for_ever(self) -> None:
+        """They are decided, but nobody hears of it: the edge sends them again to whoever comes next."""
+        bus = FakeBus()
+        session, wire = connect(new_sessions(bus, [0.0]))
+        session.pass_by([frame(1), frame(2)])
+        bus.failed = RuntimeError("disk")  # type: ignore[assignment]
+        session.turn_over()
+
+        assert wire.said == []
+        assert session.unacked == 2
+
     def test_nothing_is_acknowledged_once_the_bus_failed(self) -> None:
         """A frame without actions is not acknowledged either."""
         bus = FakeBus()
@@ -155,6 +186,25 @@ class AnEdge(RuleBasedStateMachine):
         assert "new" == self.deliver(self.next, gate)
         self.next += 1
 
+    @precondition(lambda self: self.session.has_room)
+    @rule(data=st.data())
+    def send_some_of_which_nothing_comes(self, data: st.DataObject) -> None:
+        """Frames decided at once: they are acknowledged at the end of the turn at the latest."""
+        seqs = range(self.next, self.next + data.draw(st.integers(1, self.session.room_left)))
+        assert "new" == self.session.standing(self.next)
+        self.session.pass_by([frame(seq) for seq in seqs])
+        self.judged += seqs
+        self.next = seqs.stop
+
+    @rule()
+    def end_the_turn(self) -> None:
+        """Whatever passed by is acknowledged."""
+        self.session.turn_over()
+        assert self.passed() == set()
+
+    def passed(self) -> set[int]:
+        return set(range(self.next - len(self.session._passed), self.next))
+
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
         """A frame sent before is a repeat."""
@@ -186,6 +236,7 @@ class AnEdge(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 500))
     def reconnect(self, seconds: float) -> None:
         """The connection ends; a while later the edge is back and sends again what came after `resume_after`."""
+        self.session.turn_over()
         self.sessions.detach("s", self.session, self.wire)
         self.now[0] += seconds
         self.come_back()
@@ -193,6 +244,7 @@ class AnEdge(RuleBasedStateMachine):
     @rule()
     def take_over(self) -> None:
         """A second connection appears while the first is still there."""
+        self.session.turn_over()
         old = self.wire
         self.come_back()
         assert old.was_replaced
@@ -216,7 +268,7 @@ class AnEdge(RuleBasedStateMachine):
     @invariant()
     def resume_after_claims_no_more_than_is_settled(self) -> None:
         """Every frame up to it is decided and durable."""
-        unsettled = set(self.open) | set(self.session._pending)
+        unsettled = set(self.open) | set(self.session._pending) | self.passed()
         assert all(seq > self.session.resume_after for seq in unsettled)
         if self.next > self.first:
             assert min(unsettled, default=self.next) == self.session.resume_after + 1
@@ -240,6 +292,7 @@ class AnEdge(RuleBasedStateMachine):
         for ticket in self.open.values():
             ticket.release()
         self.open = {}
+        self.session.turn_over()
         self.bus.commit()
         acked = self.acked | set(self.wire.of("ack"))
         # A frame whose ack got lost with its connection is covered by `resume_after`.

@@ -116,6 +116,26 @@ def test_a_flawless_frame_goes_the_short_way() -> None:
     assert decoded.events[0] == Chat(id="e1", room="r", user="u", ts=1.5, text="hi")
 
 
+ORDINARY = [
+    ("good", frame(CHAT, GIFT), True),
+    ("of one", frame(CHAT), True),
+    ("beyond ASCII", frame({**CHAT, "text": "ünd", "user": "é"}), True),
+    ("gated", frame(CHAT, gate=True), False),
+    ("empty", frame(), False),
+    ("one refused", frame(CHAT, {**CHAT, "id": ""}), False),
+    ("one unknown", frame(CHAT, {**CHAT, "kind": "dance"}), False),
+    ("repaired", frame({**CHAT, "text": "\ud83d"}), False),
+]
+
+
+@pytest.mark.parametrize(("payload", "ordinary"), [case[1:] for case in ORDINARY], ids=[c[0] for c in ORDINARY])
+def test_an_ordinary_frame_is_one_with_nothing_to_see_to(payload: str, ordinary: bool) -> None:
+    """Not gated, not empty, and nothing was wrong with any event of it."""
+    assert decode(payload).ordinary == ordinary
+    together = FrameDecoder().decode_all([payload, payload])
+    assert [ordinary, ordinary] == [isinstance(one, Events) and one.ordinary for one in together]
+
+
 @pytest.mark.parametrize("text", ["日本語", 'a\\b"c\n', "\x00", "\u202e", "\ufdfa" * 10_000, "<script>", "x" * 100_000])
 def test_texts_are_taken_as_they_are(text: str) -> None:
     """The wire judges no text: hostile characters reach the engine as they were sent."""

@@ -130,3 +130,30 @@ def test_mutilated_frames(data: st.DataObject) -> None:
     put = data.draw(st.text(alphabet='"\\{}[],:u d8c01eE-+.\x00\x7f\ufeff', max_size=4))
     with contextlib.suppress(FrameError):
         FrameDecoder().decode(payload[:at] + put + payload[at + cut :])
+
+
+PAYLOADS = st.one_of(
+    st.lists(events(), max_size=3).map(lambda some: _frame_of(*map(msgspec.json.encode, some))),
+    st.lists(LOOSE_EVENT, min_size=1, max_size=2).map(lambda some: _frame_of(*(json.dumps(one) for one in some))),
+    st.sampled_from(('{"type":"subscribe","rooms":["r"]}', '{"type":"enforced","actions":["\n"]}', "[", "")),
+)
+
+
+def _frame_of(*events: str | bytes) -> str:
+    texts = [one if isinstance(one, str) else one.decode() for one in events]
+    return f'{{"type":"events","seq":7,"events":[{",".join(texts)}],"gate":{"true" if len(texts) == 2 else "false"}}}'
+
+
+@given(payloads=st.lists(PAYLOADS, max_size=6), room=st.none() | IDS, most=st.integers(1, 3))
+def test_frames_together_are_decoded_as_alone(payloads: list[str], room: str | None, most: int) -> None:
+    """Whatever stands beside a frame, it is what `decode` gives or raises."""
+    decoder = FrameDecoder(room=room, max_events=most)
+    alone: list[object] = []
+    for payload in payloads:
+        try:
+            alone.append(decoder.decode(payload))
+        except FrameError as error:
+            alone.append((error.code, error.detail, error.seq))
+
+    together = decoder.decode_all(payloads)
+    assert [(one.code, one.detail, one.seq) if isinstance(one, FrameError) else one for one in together] == alone

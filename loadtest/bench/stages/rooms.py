@@ -21,8 +21,8 @@ from roomguard.runtime.clock import set_right
 from roomguard.runtime.hub import Guard, RoomPorts
 from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.rooms import Rooms
-from roomguard.runtime.settings_rooms import RoomSettings
-from roomguard.runtime.tickets import Ticket
+from roomguard.runtime.settings_rooms import FailMode, RoomSettings
+from roomguard.runtime.tickets import Run, Ticket
 from roomguard.testing import program
 from roomguard.wire import Events, FrameDecoder
 
@@ -92,9 +92,17 @@ class Nowhere:
 
 @attrs.define
 class Counting:
-    """Owner of all tickets: counts what is decided."""
+    """Who has sent all frames: counts what is decided."""
 
     events: int = 0
+
+    def take(self, frame: Events, arrival: float, fail_mode: FailMode) -> Ticket:
+        """See `FrameTaker`."""
+        return Ticket(self, frame, arrival, fail_mode)
+
+    def pass_by(self, frames: Sequence[Events]) -> None:
+        """See `FrameTaker`."""
+        self.events += sum([frame.accepted for frame in frames])
 
     def decided(self, ticket: Ticket) -> None:
         """See `TicketOwner`."""
@@ -130,7 +138,7 @@ def _nothing() -> None:
 
 
 async def _handed(frames: list[Events]) -> int:
-    """All frames through `Rooms`, as a connection does it: sorted by room, one checkpoint a frame."""
+    """All frames through `Rooms`, as a connection does it where each comes in a read of its own: a checkpoint each."""
     ports = _ports(lambda _room, _program: Idle())
     rooms = Rooms(RoomSettings(), program(), ports, clock=lambda: START)
     owner = Counting()
@@ -146,9 +154,7 @@ async def _handed(frames: list[Events]) -> int:
         await nursery.start(rooms.run)
         for frame in frames * ROUNDS:
             set_right(frame.events, offset=0.0, earliest=START - AHEAD, latest=START + AHEAD)
-            ticket = Ticket(owner, frame, START, "allow")
-            rooms.hand_over(ticket, known, admit, _nothing)
-            ticket.release()
+            rooms.hand_over_run(owner, Run((frame,), frame.events, START), known, admit, _nothing)
             await trio.lowlevel.checkpoint()
         await rooms.drain()
         await rooms.aclose()
