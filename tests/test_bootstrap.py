@@ -134,7 +134,7 @@ def test_cut_off_and_repaired(bare: Path) -> None:
     first = start(bare, SLOW="60")
     deadline = time.monotonic() + 60
     while not (bare / "building").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)  # another process is waited for
+        time.sleep(0.05)  # another process tells nothing by itself, so its file is looked for again
     os.killpg(first.pid, signal.SIGKILL)
     finish(first)
     assert (bare / ".venv" / ".roomguard-incomplete").exists()

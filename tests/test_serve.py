@@ -77,7 +77,7 @@ def waited(read: Callable[[], Any], holds: Callable[[Any], bool], seconds: float
         if holds(found):
             return found
         assert time.monotonic() < deadline, f"never held: {found}"
-        time.sleep(0.02)  # another process is waited for
+        time.sleep(0.02)  # another process tells nothing by itself, so it is asked again
 
 
 @pytest.fixture

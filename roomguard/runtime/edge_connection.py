@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Protocol
 
 import attrs
@@ -138,10 +138,6 @@ class EdgeHouse:
     counters: EdgeCounters
     locate: Locate | None
     turnstile: Turnstile = attrs.field(factory=Turnstile)
-
-
-def _events_of(frames: Sequence[Events]) -> list[AnyEvent]:
-    return frames[0].events if len(frames) == 1 else [event for frame in frames for event in frame.events]
 
 
 class EdgeConnection:
@@ -272,10 +268,11 @@ class EdgeConnection:
                 await self._make_room(arrival)
             if self._session.link is not self:
                 return False
-            taken = self._take_run(self._in_sequence(frames, at), arrival)
-            if not taken:
+            if some := self._in_sequence(frames, at):
+                self._take_run(some, arrival)
+            else:
                 await self._take_one(frames[at], arrival)
-            at += taken or 1
+            at += len(some) or 1
         return True
 
     async def _next_turn(self, arrival: float) -> None:
@@ -288,12 +285,14 @@ class EdgeConnection:
     def _in_sequence(self, frames: Sequence[EdgeFrame | FrameError], at: int) -> list[Events]:
         """The frames from `at` on that may be decided together: ordinary ones in sequence, no more than a turn takes.
 
-        A large one is alone: it is answered before the next.
+        None that concerns more than guards. A large one is alone: it is answered before the next.
         """
         some: list[Events] = []
         seq, left = self._session.expected, self._house.rooms.settings.turn_events
         for frame in islice(frames, at, at + self._session.room_left):
             if type(frame) is not Events or frame.seq != seq or not frame.ordinary:
+                break
+            if not _SPECIAL.isdisjoint(map(type, frame.events)):
                 break
             left -= frame.size
             large = frame.size >= LARGE_FRAME_EVENTS
@@ -305,27 +304,16 @@ class EdgeConnection:
                 break
         return some
 
-    def _take_run(self, frames: Sequence[Events], arrival: float) -> int:
-        """Take these frames, up to one that concerns more than guards; how many that was.
-
-        A frame of which nothing comes is acknowledged at the end of the turn, and nobody has to take care of it.
-        """
-        events = _events_of(frames)
-        kinds: list[type[Event]] = list(map(type, events))
-        if not _SPECIAL.isdisjoint(kinds):
-            frames = list(takewhile(lambda frame: _SPECIAL.isdisjoint(map(type, frame.events)), frames))
-            events = _events_of(frames)
-            kinds = list(map(type, events))
-        if not frames:
-            return 0
+    def _take_run(self, frames: Sequence[Events], arrival: float) -> None:
+        """Those of which nothing comes are acknowledged at the end of the turn, and nobody has to take care of them."""
         house, known = self._house, self._rooms
-        self._kinds += kinds
+        events = frames[0].events if len(frames) == 1 else [event for frame in frames for event in frame.events]
+        self._kinds += map(type, events)
         house.counters.event_frames += len(frames)
         self._set_right(frames, events, arrival)
         rooms_before = len(known)
         house.rooms.hand_over_run(self._session, Run(frames, events, arrival), known, self._take_room, house.bus.poll)
         self._taken(len(events), len(known) - rooms_before, arrival, large=len(frames) == 1)
-        return len(frames)
 
     async def _take_one(self, frame: EdgeFrame | FrameError, arrival: float) -> None:
         """Any frame, alone."""

@@ -134,6 +134,7 @@ class Session:
         self.turn_began: float | None = None
         self._decided = self._acked = 0
         self._passed: list[int] = []
+        """Events of each frame that passed by and is not acknowledged yet: the latest up to `expected`."""
         self._pending: dict[int, bytes | None] = {}
         self._ahead: set[int] = set()
         # By the remainder of `seq`, so that the answer to one frame takes the place of the one `max_unacked` before it.
@@ -148,7 +149,7 @@ class Session:
     @property
     def room_left(self) -> int:
         """How many frames may be taken before one has to be acknowledged."""
-        return self._max_unacked - len(self._pending) - len(self._passed)
+        return self._max_unacked - self.unacked
 
     @property
     def has_room(self) -> bool:

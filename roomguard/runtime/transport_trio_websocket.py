@@ -214,8 +214,9 @@ class _MeteredPipe(trio.abc.Stream):
         if self.in_library or self._meter.pending or self._meter.closing():
             return data
         texts: list[str] = [] if self._deaf else self.texts
+        errors = "replace" if self._deaf else "strict"  # what nobody hears is no fault
         try:
-            at = take_texts(data, 0, len(data), self._max_bytes, texts)
+            at = take_texts(data, 0, len(data), self._max_bytes, texts, errors=errors)
         except UnicodeDecodeError:
             self._meter.fault = Fault(1007, "invalid UTF-8")
             return b""

@@ -7,9 +7,9 @@ each is judged alone, so that one bad event costs its frame nothing but itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any, ParamSpec, cast
 
 import msgspec
 
@@ -72,6 +72,8 @@ _ESCAPE = re.compile(
 )
 """Every escape of a JSON text; group 1 is a surrogate without its other half."""
 
+P = ParamSpec("P")
+
 _room_of = attrgetter("room")
 
 _Other = Subscribe | Unsubscribe | Enforced | ExpectRaid
@@ -96,9 +98,7 @@ class FrameDecoder:
             frame = _WHOLE.decode(payload)
         except UNREADABLE as error:
             return self._take_apart(payload, error)
-        if type(frame) is _Whole:
-            return self._judge(frame, payload)
-        return self._other(cast("_Other", frame), payload)
+        return self._check(frame, payload)
 
     def decode_all(self, payloads: Sequence[str]) -> list[EdgeFrame | FrameError]:
         """What `decode` gives, or raises, for each of these payloads.
@@ -106,20 +106,30 @@ class FrameDecoder:
         For frames that come many at a time, with few events in each: what has to be looked at is looked at for all of
         them together, and the decoder's code stays in the processor's caches.
         """
-        if len(payloads) == 1:
-            return [self._decoded(payloads[0])]
-        try:
-            frames = list(map(_WHOLE.decode, payloads))
-        except UNREADABLE:
-            return list(map(self._decoded, payloads))
-        if self._room is None and set(map(type, frames)) == {_Whole}:
+        decode = _WHOLE.decode
+        frames: list[_Whole | _Other | Events | FrameError] = []
+        for payload in payloads:
+            try:
+                frames.append(decode(payload))
+            except UNREADABLE as error:
+                frames.append(_raised(self._take_apart, payload, error))
+        if len(frames) > 1 and set(map(type, frames)) == {_Whole}:
             wholes = cast("list[_Whole]", frames)
             if self._all_good(wholes, payloads):
                 return [_events(frame) for frame in wholes]
-        return list(map(self._decoded, payloads))
+        return [
+            frame if isinstance(frame, (Events, FrameError)) else _raised(self._check, frame, payload)
+            for frame, payload in zip(frames, payloads, strict=True)
+        ]
+
+    def _check(self, frame: _Whole | _Other, payload: str) -> EdgeFrame:
+        """What has the right shape: ids and rooms, and how much there is."""
+        return self._judge(frame, payload) if type(frame) is _Whole else self._other(cast("_Other", frame), payload)
 
     def _all_good(self, frames: list[_Whole], payloads: Sequence[str]) -> bool:
         """A cheap yes for many frames, as `_judge` gives it for one; False only means: look at each."""
+        if self._room is not None:
+            return False
         events = [event for frame in frames for event in frame.events]
         if max([len(frame.events) for frame in frames]) > self._max_events or not all(map(_room_of, events)):
             return False
@@ -130,12 +140,6 @@ class FrameDecoder:
             for event in frame.events
         ]
         return all_sound(odd)
-
-    def _decoded(self, payload: str) -> EdgeFrame | FrameError:
-        try:
-            return self.decode(payload)
-        except FrameError as error:
-            return error
 
     def _judge(self, frame: _Whole, payload: str) -> Events:
         """A frame whose events all have the right shape: rooms and ids are left to look at."""
@@ -281,6 +285,14 @@ class FrameDecoder:
 
     def _too_many(self, size: int, seq: int) -> FrameError:
         return FrameError("too_many_events", f"events: {size} in one frame, at most {self._max_events}", seq)
+
+
+def _raised(call: Callable[P, EdgeFrame], *args: P.args, **kwargs: P.kwargs) -> EdgeFrame | FrameError:
+    """What a call gives, or the error it raises."""
+    try:
+        return call(*args, **kwargs)
+    except FrameError as error:
+        return error
 
 
 def _events(frame: _Whole) -> Events:

@@ -57,6 +57,13 @@ def test_what_is_not_utf8_is_an_error() -> None:
     assert taken == ["good"]
 
 
+def test_what_nobody_hears_need_not_be_utf8() -> None:
+    """It is gone past, up to what stands behind it."""
+    data = frame(TEXT, b"good") + frame(TEXT, b"\xc3(")
+
+    assert take_texts(data + frame(PING, b""), 0, 10, 300, [], errors="replace") == len(data)
+
+
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
 def test_a_frame_says_how_long_it_is(size: int, masked: bool) -> None:
