@@ -48,8 +48,8 @@ REPLACED, RESTART = 4409, 1012
 AHEAD_CHARS = 16 * 1024
 """Characters of frames that are decoded, then decided, then answered, each for all of them, so that the code for it
 stays in the processor's caches: some 64 frames of one event, or five of sixteen. Beside a guard that took frame by
-frame, on the same core, an event alone in its frame took 19 % less CPU, one of sixteen 3 %. With half as many it was 16
-and 1 %, with twice as many 18 and 3 %."""
+frame, on the same core in one sitting, an event alone in its frame took 19 % less CPU, one of sixteen 3 %. With half as
+many it was 16 and 1 %, with twice as many 18 and 3 %."""
 LARGE_FRAME_EVENTS = 64
 """A frame of so many events is answered before the next one of the same read: it takes a millisecond, a write 10 us."""
 READ_TURNS = 2
