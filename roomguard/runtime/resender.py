@@ -91,7 +91,9 @@ class Resender(Generic[K]):
 
     def took(self, receiver: K, room: str, now: float) -> list[Sent]:
         """`receiver` has the room from now on; returns the room's orphans that are not over, in offset order."""
-        orphans = self._orphans.get(room, {})
+        orphans = self._orphans.get(room)
+        if orphans is None:
+            return []
         alive = [repeat for repeat in orphans.values() if repeat.ends > now]
         if not alive:
             return []

@@ -7,7 +7,8 @@ A step never sends and never waits. What it raises goes to the supervisor, whoev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import attrs
 import msgspec
@@ -281,9 +282,20 @@ class LiveRoom:
 
     # The task
 
-    async def serve(self) -> None:
-        """Run the room until it ends. Raises what a step raised, whoever ran it."""
-        while self.state is not RoomState.ENDED:
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do but to wait."""
+        return self.guard is not None and not self.mailbox and self.fault is None
+
+    def park(self) -> Coroutine[Any, Any, Any]:
+        """For the room's task, to await: until there is something to do. From here on others may call `step`."""
+        self.direct = not self.preface
+        self.task = trio.lowlevel.current_task()
+        return trio.lowlevel.wait_task_rescheduled(self._unpark)
+
+    async def work(self) -> None:
+        """Do what there is to do. Raises what a step raised, whoever ran it."""
+        while not self.idle and self.state is not RoomState.ENDED:
             if self.fault is not None:
                 fault, self.fault = self.fault, None
                 try:
@@ -293,13 +305,8 @@ class LiveRoom:
             if self.guard is None:
                 await self._open()
                 continue
-            if self.mailbox:
-                self.turn()
-                await trio.lowlevel.checkpoint()
-                continue
-            self.direct = not self.preface
-            self.task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._unpark)
+            self.turn()
+            await trio.lowlevel.checkpoint()
 
     def turn(self) -> None:
         """Do what waits, at most `turn_events` events of it."""

@@ -215,21 +215,27 @@ class Supervisor:
             room.item = None
 
     async def supervise(self, room: LiveRoom) -> None:
-        """The life of a room's task: serve until the room ends, through every crash."""
+        """The life of a room's task: until the room ends, through every crash."""
         while room.state is not RoomState.ENDED:
+            if room.idle:
+                # Here, and not in a coroutine of the room's: each that a parked task is in takes half a kilobyte.
+                await room.park()
+                continue
             try:
-                await room.serve()
+                await room.work()
             except Exception as fault:  # noqa: BLE001 - one room's fault stays in that room
-                pause = self._crashed(room, fault)
-            else:
-                break
-            room.resume_at = room.hub.clock() + pause
-            with trio.move_on_after(pause) as room.pause:
-                await trio.sleep_forever()
-            room.pause = None
-            self._resume(room)
+                await self._recover(room, fault)
         self._history.pop(room.name, None)
         self.quarantined.discard(room.name)
+
+    async def _recover(self, room: LiveRoom, fault: Exception) -> None:
+        """The pause after a crash."""
+        pause = self._crashed(room, fault)
+        room.resume_at = room.hub.clock() + pause
+        with trio.move_on_after(pause) as room.pause:
+            await trio.sleep_forever()
+        room.pause = None
+        self._resume(room)
 
     @staticmethod
     def release(room: LiveRoom) -> bool:
