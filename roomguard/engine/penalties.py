@@ -130,6 +130,8 @@ class Penalties:
 
     def in_force(self, now: float) -> list[Action]:
         """Our penalties in force at `now`, oldest first."""
+        if self.mutes is _NOBODY:
+            return []
         actions = [p.action for p in self if p.action is not None and p.until > now]
         return sorted(actions, key=lambda action: (action.at, action.id))
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from roomguard.model.actions import Action
     from roomguard.model.events import Control
 
+NEVER = -inf
+"""Before anything. Made once: written out it is a new number each time, and a room has six of them."""
 MAX_LANGS = 1_000
 """Users remembered for a language other than the room's; beyond it the first is forgotten and hears the room's."""
 MAX_STRIKELESS = 1_000
@@ -50,7 +52,7 @@ class Stance:
         self.boundary = inf
         """When the hour changes for some strategy. No timer runs for it: it is made up for by the next input."""
         self.pending: Pending | None = None
-        self.notice_from = -inf
+        self.notice_from = NEVER
         # Made when first needed: there may be a hundred thousand rooms.
         self.langs: dict[str, str] | None = None
         self.strikeless: dict[str, None] | None = None
@@ -69,7 +71,7 @@ class Stance:
         if self.overrides:
             strategy, ignored = judged_by(program, strategy, self.overrides)
         room.strategy = strategy
-        self.boundary = program.next_hours(room.now) if room.now > -inf or not program.hours else -inf
+        self.boundary = program.next_hours(room.now) if room.now > NEVER or not program.hours else NEVER
         self.cohort = None
         steps = strategy.steps
         if self.wave is not None and self.wave.level:
@@ -148,7 +150,7 @@ class Stance:
             self.wave = modes.Wave()
         wave = self.wave
         actions: list[Action] = []
-        wave.held_until = until if level else -inf
+        wave.held_until = until if level else NEVER
         while wave.level > level:
             actions += modes.step_down(room, now, alerts)
         if level > wave.level:
@@ -168,7 +170,7 @@ class Stance:
         wave = self.wave
         if wave is None or wave.held_until <= now:
             return []
-        wave.held_until = -inf
+        wave.held_until = NEVER
         modes.settle_end(room, wave)
         return modes.step_down(room, now, alerts) if wave.leave_at <= now else []
 
@@ -205,7 +207,7 @@ class Stance:
             "wave": None if self.wave is None else self.wave.dump(),
             "overrides": [attrs.asdict(override) for override in self.overrides],
             "pending": None if self.pending is None else self.pending.dump(),
-            "notice": None if self.notice_from == -inf else self.notice_from,
+            "notice": None if self.notice_from == NEVER else self.notice_from,
             "langs": self.langs or {},
             "strikeless": list(self.strikeless or ()),
             "met": [self.evicted, self.raid_base],
@@ -223,7 +225,7 @@ class Stance:
         if data["pending"] is not None:
             self.pending = Pending()
             self.pending.load(data["pending"])
-        self.notice_from = -inf if data["notice"] is None else data["notice"]
+        self.notice_from = NEVER if data["notice"] is None else data["notice"]
         self.langs = dict(data["langs"]) or None
         self.strikeless = dict.fromkeys(data["strikeless"]) or None
         self.evicted, self.raid_base = data["met"]

@@ -177,7 +177,7 @@ class Delivery:
             return
         subscription.rooms[room] = None
         self._rooms[room] = (*self._rooms.get(room, ()), subscription)
-        if subscription.repeats:
+        if subscription.repeats and self._resender.orphaned(room):
             for sent in self._resender.took(subscription, room, trio.current_time()):
                 subscription.put(sent)
 

@@ -89,11 +89,13 @@ class Resender(Generic[K]):
                 news.append(repeat.sent)
         return news
 
+    def orphaned(self, room: str) -> bool:
+        """Whether the room has actions that wait for somebody to take it."""
+        return room in self._orphans
+
     def took(self, receiver: K, room: str, now: float) -> list[Sent]:
         """`receiver` has the room from now on; returns the room's orphans that are not over, in offset order."""
-        orphans = self._orphans.get(room)
-        if orphans is None:
-            return []
+        orphans = self._orphans.get(room, {})
         alive = [repeat for repeat in orphans.values() if repeat.ends > now]
         if not alive:
             return []
