@@ -7,8 +7,7 @@ A step never sends and never waits. What it raises goes to the supervisor, whoev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import attrs
 import msgspec
@@ -287,11 +286,16 @@ class LiveRoom:
         """Whether there is nothing to do but to wait."""
         return self.guard is not None and not self.mailbox and self.fault is None
 
-    def park(self) -> Coroutine[Any, Any, Any]:
-        """For the room's task, to await: until there is something to do. From here on others may call `step`."""
+    def park(self) -> None:
+        """The room's task waits for something to do. From here on others may call `step`."""
         self.direct = not self.preface
         self.task = trio.lowlevel.current_task()
-        return trio.lowlevel.wait_task_rescheduled(self._unpark)
+
+    def unpark(self, _: object) -> trio.lowlevel.Abort:
+        """It is cancelled: trio's `abort_fn`."""
+        self.task = None
+        self.direct = False
+        return trio.lowlevel.Abort.SUCCEEDED
 
     async def work(self) -> None:
         """Do what there is to do. Raises what a step raised, whoever ran it."""
@@ -457,11 +461,6 @@ class LiveRoom:
         if self.state is not RoomState.ENDED:
             self.begin(guard)
         return True
-
-    def _unpark(self, _: object) -> trio.lowlevel.Abort:
-        self.task = None
-        self.direct = False
-        return trio.lowlevel.Abort.SUCCEEDED
 
     # What goes out
 

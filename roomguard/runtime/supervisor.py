@@ -219,7 +219,8 @@ class Supervisor:
         while room.state is not RoomState.ENDED:
             if room.idle:
                 # Here, and not in a coroutine of the room's: each that a parked task is in takes half a kilobyte.
-                await room.park()
+                room.park()
+                await trio.lowlevel.wait_task_rescheduled(room.unpark)
                 continue
             try:
                 await room.work()
