@@ -19,11 +19,12 @@ _LONGEST_HEADER = 14
 _SMALL_HEADS = tuple(bytes((WHOLE_TEXT, size)) for size in range(126))
 
 
-def take_texts(data: bytes, at: int, most: int, max_bytes: int, texts: list[str], *, errors: str = "strict") -> int:
+def take_texts(data: bytes, at: int, most: int, max_bytes: int, texts: list[bytes], *, check: bool = True) -> int:
     """Unmask the whole text frames that stand one behind the other from `at` on, at most `most`; where they end.
 
     Stops in front of anything else, of a frame that is not all there and of one with a payload over `max_bytes`.
-    Raises UnicodeDecodeError for one that is not UTF-8, if `errors` are "strict"; those before it are in `texts` then.
+    Raises UnicodeDecodeError for one that is not UTF-8, unless there is to be no `check`; those before it are in
+    `texts` then. They stay bytes: whoever decodes JSON wants those, and would turn a string of emoji back into them.
     """
     end = len(data)
     while most and end - at >= 6 and data[at] == WHOLE_TEXT:
@@ -41,7 +42,10 @@ def take_texts(data: bytes, at: int, most: int, max_bytes: int, texts: list[str]
         stop = start + size
         if size < 0 or stop > end or size > max_bytes:
             break
-        texts.append(str(apply_mask(data[start:stop], data[start - 4 : start]), "utf-8", errors))
+        text = apply_mask(data[start:stop], data[start - 4 : start])
+        if check and not text.isascii():
+            text.decode()
+        texts.append(text)
         at = stop
         most -= 1
     return at

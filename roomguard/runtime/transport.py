@@ -75,8 +75,8 @@ class Connection(Protocol):
     def peer(self) -> str:
         """Address and port of the other side."""
 
-    async def receive(self) -> list[str]:
-        """The text messages that are there, at least one, in order. One task at a time.
+    async def receive(self) -> list[bytes]:
+        """The text messages that are there, at least one, in order, in UTF-8. One task at a time.
 
         Raises ConnectionClosed after the last one.
         """
@@ -152,7 +152,7 @@ class BaseConnection(ABC):
         """All tasks of the connection have ended: break what is a cycle, so that it needs no garbage collector."""
 
     @abstractmethod
-    async def receive(self) -> list[str]:
+    async def receive(self) -> list[bytes]:
         """See `Connection`."""
 
     @abstractmethod
@@ -286,9 +286,9 @@ def cut_reason(reason: str) -> str:
     return reason.encode("utf-8", "replace")[:MAX_REASON_BYTES].decode("utf-8", "ignore")
 
 
-def as_text(data: bytes | str) -> str:
-    """A message for a backend that wants str."""
-    return data if isinstance(data, str) else data.decode()
+def as_bytes(data: bytes | str) -> bytes:
+    """A message in UTF-8, whichever way somebody has it."""
+    return data if isinstance(data, bytes) else data.encode()
 
 
 def limit_of_connections(settings: ListenSettings, descriptors: float) -> int:

@@ -24,7 +24,7 @@ from roomguard.runtime.handshake import Opening, Refused
 from roomguard.runtime.pipe import Pipe
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.textframes import frame_bytes, take_texts, text_head
-from roomguard.runtime.transport import BaseConnection, ConnectionClosed, cut_reason
+from roomguard.runtime.transport import BaseConnection, ConnectionClosed, as_bytes, cut_reason
 
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -92,7 +92,7 @@ class SansioConnection(BaseConnection):
         await self._flush()
         return self
 
-    async def receive(self) -> list[str]:
+    async def receive(self) -> list[bytes]:
         """See `Connection`."""
         if self._receiving:
             raise trio.BusyResourceError("another task receives on this connection")
@@ -102,7 +102,7 @@ class SansioConnection(BaseConnection):
         finally:
             self._receiving = False
 
-    async def _receive(self) -> list[str]:
+    async def _receive(self) -> list[bytes]:
         if self._at < len(self._unread):
             await trio.lowlevel.checkpoint()
         while True:
@@ -141,10 +141,10 @@ class SansioConnection(BaseConnection):
         with contextlib.suppress(ConnectionClosed):
             await self._flush()
 
-    def _parse(self) -> list[str]:
+    def _parse(self) -> list[bytes]:
         """Parses a turn's worth of what was read; the whole messages in it."""
         protocol = self._protocol
-        messages: list[str] = []
+        messages: list[bytes] = []
         frames = 0
         self._finished_one = False
         while self._at < len(self._unread) and frames < _FRAMES_A_TURN:
@@ -158,7 +158,7 @@ class SansioConnection(BaseConnection):
         self._note_unfinished(pending, self._finished_one)
         return messages
 
-    def _take_texts(self, most: int, messages: list[str]) -> int:
+    def _take_texts(self, most: int, messages: list[bytes]) -> int:
         """The whole texts that come next, without the library's help; how many."""
         if self._protocol.current_size is not None:
             return 0  # inside a fragmented message: a text here is an error, and the library says which
@@ -172,7 +172,7 @@ class SansioConnection(BaseConnection):
             self._finished_one = True
         return taken
 
-    def _ask_library(self, messages: list[str]) -> int:
+    def _ask_library(self, messages: list[bytes]) -> int:
         """Gives the library the one frame that comes next, or as much of it as there is; how many came out of it."""
         unread, at = self._unread, self._at
         size = self._owed or frame_bytes(unread, at)
@@ -190,7 +190,7 @@ class SansioConnection(BaseConnection):
             self._part(frame, messages)  # type: ignore[arg-type]
         return len(events)
 
-    def _part(self, frame: Frame, messages: list[str]) -> None:
+    def _part(self, frame: Frame, messages: list[bytes]) -> None:
         """A frame the library read. Control frames are answered by the protocol; here they only cost."""
         if self._failed():
             return
@@ -206,7 +206,7 @@ class SansioConnection(BaseConnection):
         elif opcode is Opcode.TEXT or opcode is Opcode.CONT:
             self._fragment(frame, messages)
 
-    def _fragment(self, frame: Frame, messages: list[str]) -> None:
+    def _fragment(self, frame: Frame, messages: list[bytes]) -> None:
         if self._parts is None:
             self._parts = []
             self._utf8.reset()
@@ -218,7 +218,7 @@ class SansioConnection(BaseConnection):
         if text:
             self._parts.append(text)
         if frame.fin:
-            messages.append("".join(self._parts))
+            messages.append("".join(self._parts).encode())
             self._parts = None
             self._finished_one = True
 
@@ -239,7 +239,7 @@ class SansioConnection(BaseConnection):
             raise self._closed()
         frames: list[bytes] = []
         for message in messages:
-            text = message.encode() if isinstance(message, str) else message
+            text = as_bytes(message)
             frames += (text_head(len(text)), text)
         if self._last_words:
             await self._flush(frames)

@@ -19,7 +19,7 @@ from roomguard.runtime.handshake import Opening
 from roomguard.runtime.pipe import Pipe
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.textframes import WHOLE_TEXT, frame_bytes, is_masked, take_texts, text_head
-from roomguard.runtime.transport import BaseConnection, as_text, cut_reason
+from roomguard.runtime.transport import BaseConnection, as_bytes, cut_reason
 
 _TEXTS_A_TURN = 256
 """Texts given at once; others get a turn before the next."""
@@ -56,7 +56,7 @@ class TrioWebsocketConnection(BaseConnection):
         self._metered.accepted.set()
         return self
 
-    async def receive(self) -> list[str]:
+    async def receive(self) -> list[bytes]:
         """See `Connection`."""
         metered = self._metered
         if metered.texts:
@@ -68,17 +68,17 @@ class TrioWebsocketConnection(BaseConnection):
         self._pipe.saw(len(messages))
         return messages
 
-    async def _from_library(self) -> list[str]:
+    async def _from_library(self) -> list[bytes]:
         """What came in fragments, or the end."""
         try:
-            messages = [as_text(await self._ws.get_message())]
+            messages = [as_bytes(await self._ws.get_message())]
         except trio_websocket.ConnectionClosed as closed:
             raise self._ended(closed) from None
         # The library has no public way to take what is queued already without waiting for more.
         queue = self._ws._recv_channel  # noqa: SLF001
         with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
             while True:
-                messages.append(as_text(queue.receive_nowait()))
+                messages.append(as_bytes(queue.receive_nowait()))
         self._metered.in_library = max(0, self._metered.in_library - len(messages))
         return messages
 
@@ -87,7 +87,7 @@ class TrioWebsocketConnection(BaseConnection):
         self._check_open()
         frames: list[bytes] = []
         for message in messages:
-            text = message.encode() if isinstance(message, str) else message
+            text = as_bytes(message)
             frames += (text_head(len(text)), text)
         try:
             await self._metered.send_all(b"".join(frames))
@@ -166,7 +166,7 @@ class _MeteredPipe(trio.abc.Stream):
         """What `send_now` began to write."""
         self.accepted = trio.Event()
         self.ended = trio.Event()
-        self.texts: list[str] = []
+        self.texts: list[bytes] = []
         """Whole texts that were split off and wait to be taken; nothing is read until they are."""
         self.in_library = 0
         """Messages the library has got in fragments and not given back: later ones go through it too, behind them."""
@@ -180,7 +180,7 @@ class _MeteredPipe(trio.abc.Stream):
         """The beginning of a text whose end is still to come, kept from the library."""
         self._cut_bytes = self._cut_needs = 0
 
-    def take_texts(self, most: int) -> list[str]:
+    def take_texts(self, most: int) -> list[bytes]:
         """At most so many of the texts that wait."""
         if len(self.texts) <= most:
             texts, self.texts = self.texts, []
@@ -213,10 +213,10 @@ class _MeteredPipe(trio.abc.Stream):
             self._cut.clear()
         if self.in_library or self._meter.pending or self._meter.closing():
             return data
-        texts: list[str] = [] if self._deaf else self.texts
-        errors = "replace" if self._deaf else "strict"  # what nobody hears is no fault
+        texts: list[bytes] = [] if self._deaf else self.texts
         try:
-            at = take_texts(data, 0, len(data), self._max_bytes, texts, errors=errors)
+            # What nobody hears is no fault.
+            at = take_texts(data, 0, len(data), self._max_bytes, texts, check=not self._deaf)
         except UnicodeDecodeError:
             self._meter.fault = Fault(1007, "invalid UTF-8")
             return b""

@@ -27,7 +27,7 @@ from roomguard.wire.frames import (
     Subscribe,
     Unsubscribe,
 )
-from roomguard.wire.ids import all_sound, check_id, fault_of, is_plain
+from roomguard.wire.ids import all_sound, check_id, fault_of, has_escapes, is_plain
 
 
 class _Whole(msgspec.Struct, tag_field="type", tag="events", gc=False):
@@ -72,6 +72,8 @@ _ESCAPE = re.compile(
 )
 """Every escape of a JSON text; group 1 is a surrogate without its other half."""
 
+Payload = str | bytes
+"""The text of a frame; bytes are UTF-8."""
 P = ParamSpec("P")
 
 _room_of = attrgetter("room")
@@ -92,7 +94,7 @@ class FrameDecoder:
         self._room = room
         self._max_events = max_events
 
-    def decode(self, payload: str) -> EdgeFrame:
+    def decode(self, payload: Payload) -> EdgeFrame:
         """The frame in `payload`. Raises FrameError, with `seq` where it could be read, and nothing else."""
         try:
             frame = _WHOLE.decode(payload)
@@ -100,7 +102,7 @@ class FrameDecoder:
             return self._take_apart(payload, error)
         return self._check(frame, payload)
 
-    def decode_all(self, payloads: Sequence[str]) -> list[EdgeFrame | FrameError]:
+    def decode_all(self, payloads: Sequence[Payload]) -> list[EdgeFrame | FrameError]:
         """What `decode` gives, or raises, for each of these payloads.
 
         For frames that come many at a time, with few events in each: what has to be looked at is looked at for all of
@@ -122,11 +124,11 @@ class FrameDecoder:
             for frame, payload in zip(frames, payloads, strict=True)
         ]
 
-    def _check(self, frame: _Whole | _Other, payload: str) -> EdgeFrame:
+    def _check(self, frame: _Whole | _Other, payload: Payload) -> EdgeFrame:
         """What has the right shape: ids and rooms, and how much there is."""
         return self._judge(frame, payload) if type(frame) is _Whole else self._other(cast("_Other", frame), payload)
 
-    def _all_good(self, frames: list[_Whole], payloads: Sequence[str]) -> bool:
+    def _all_good(self, frames: list[_Whole], payloads: Sequence[Payload]) -> bool:
         """A cheap yes for many frames, as `_judge` gives it for one; False only means: look at each."""
         if self._room is not None:
             return False
@@ -141,13 +143,13 @@ class FrameDecoder:
         ]
         return all_sound(odd)
 
-    def _judge(self, frame: _Whole, payload: str) -> Events:
+    def _judge(self, frame: _Whole, payload: Payload) -> Events:
         """A frame whose events all have the right shape: rooms and ids are left to look at."""
         events = frame.events
         size = len(events)
         if size > self._max_events:
             raise self._too_many(size, frame.seq)
-        if self._rooms_fit(events) and (is_plain(payload) or all_sound(events)):
+        if self._rooms_fit(events) and (is_plain(payload) or all_sound(events, escapes=has_escapes(payload))):
             return _events(frame)
         kept: list[AnyEvent] = []
         indexes: list[int] = []
@@ -196,7 +198,7 @@ class FrameDecoder:
             return Rejection(index, "wrong_room", f"this connection is for {self._room}"[:MAX_DETAIL])
         return None
 
-    def _take_apart(self, payload: str, error: BaseException) -> Events:
+    def _take_apart(self, payload: Payload, error: BaseException) -> Events:
         """The long way, for a payload that is no flawless frame: `error` is what the short way said."""
         repaired = False
         if isinstance(error, ValueError) and not isinstance(error, msgspec.ValidationError):
@@ -256,7 +258,7 @@ class FrameDecoder:
                 return Rejection(index, "bad_field", f"{name}: {wrong}")
         return self._wrong_room(index, event.room)
 
-    def _other(self, frame: _Other, payload: str) -> _Other:
+    def _other(self, frame: _Other, payload: Payload) -> _Other:
         """Subscribe and its like: ids whole, rooms ours, lists not longer than a frame of events."""
         if isinstance(frame, ExpectRaid):
             return self._raid(frame)
@@ -302,7 +304,7 @@ def _events(frame: _Whole) -> Events:
     return Events(frame.seq, frame.gate, size, events, range(size), ordinary=size > 0 and not frame.gate)
 
 
-def decode_consumer(payload: str) -> ConsumerAck:
+def decode_consumer(payload: Payload) -> ConsumerAck:
     """What a consumer of `/v1/actions` sends. Raises FrameError and nothing else."""
     try:
         frame = _CONSUMER.decode(payload)
@@ -325,7 +327,7 @@ class _Kind(msgspec.Struct):
     kind: str
 
 
-def _readable_seq(payload: str) -> int | None:
+def _readable_seq(payload: Payload) -> int | None:
     """The `seq` of a bad frame, if it is an object and its `seq` a good one: the frame then takes it."""
     try:
         return _SEQ_VALUE.decode(_SEQ.decode(payload).seq)
@@ -333,14 +335,15 @@ def _readable_seq(payload: str) -> int | None:
         return None
 
 
-def _repair(payload: str) -> tuple[str, bool]:
+def _repair(payload: Payload) -> tuple[str, bool]:
     """The payload with every lone surrogate escape replaced by U+FFFD, and whether there was one.
 
     A client that cuts a text in the middle of an emoji sends half of it as an escape. JSON has no such character, but
     a viewer must not be able to keep a whole frame, or only their own message, from being judged that way.
     """
-    if "\\u" not in payload:
-        return payload, False
+    text = payload if isinstance(payload, str) else payload.decode(errors="replace")
+    if "\\u" not in text:
+        return text, False
     found = False
 
     def whole(match: re.Match[str]) -> str:
@@ -350,7 +353,7 @@ def _repair(payload: str) -> tuple[str, bool]:
         found = True
         return "\\ufffd"
 
-    return _ESCAPE.sub(whole, payload), found
+    return _ESCAPE.sub(whole, text), found
 
 
 def _replaced(event: AnyEvent) -> tuple[str, str] | None:

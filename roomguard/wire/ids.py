@@ -35,11 +35,14 @@ def check_id(value: str) -> str | None:
 
 def is_plain(payload: str | bytes) -> bool:
     """Whether no id in this payload can break the rule, whatever the events say (see above)."""
-    if not payload.isascii():
-        return False
+    return payload.isascii() and not has_escapes(payload)
+
+
+def has_escapes(payload: str | bytes) -> bool:
+    """Whether a control character may be in a text of this payload."""
     if isinstance(payload, str):
-        return "\\" not in payload and "\x7f" not in payload
-    return b"\\" not in payload and b"\x7f" not in payload
+        return "\\" in payload or "\x7f" in payload
+    return b"\\" in payload or b"\x7f" in payload
 
 
 def _fields(kind: type) -> tuple[str, ...]:
@@ -53,11 +56,14 @@ _GETTERS: dict[type, Callable[[Any], tuple[str | None, ...]]] = {
 }
 
 
-def all_sound(events: Iterable[AnyEvent]) -> bool:
-    """A cheap yes for a whole frame: every id is printable ASCII. False only means: look at each with `fault_of`."""
+def all_sound(events: Iterable[AnyEvent], *, escapes: bool = True) -> bool:
+    """A cheap yes for a whole frame: every id is printable ASCII. False only means: look at each with `fault_of`.
+
+    Without `escapes` in the payload, no id can have a control character, and only ASCII is looked for.
+    """
     getters = _GETTERS
     joined = "".join([part for event in events for part in getters[type(event)](event) if part])
-    return joined.isascii() and joined.isprintable()
+    return joined.isascii() and (not escapes or joined.isprintable())
 
 
 def fault_of(event: AnyEvent) -> tuple[str, str] | None:

@@ -33,7 +33,7 @@ class MemoryConnection:
     peer = "edge.test:1"
 
     def __init__(self) -> None:
-        self._to_guard: list[str] = []
+        self._to_guard: list[bytes] = []
         self._arrived = trio.Event()
         self._hung_up = False
         self.said: list[dict[str, Any]] = []
@@ -48,7 +48,7 @@ class MemoryConnection:
 
     def send_to_guard(self, *frames: Mapping[str, Any] | str) -> None:
         for frame in frames:
-            self._to_guard.append(frame if isinstance(frame, str) else msgspec.json.encode(frame).decode())
+            self._to_guard.append(frame.encode() if isinstance(frame, str) else msgspec.json.encode(frame))
         self._arrived.set()
 
     def hang_up(self) -> None:
@@ -63,7 +63,7 @@ class MemoryConnection:
 
     # the guard's side
 
-    async def receive(self) -> list[str]:
+    async def receive(self) -> list[bytes]:
         while not self._to_guard:
             if self._hung_up or self.closed or self.aborted:
                 raise ConnectionClosed

@@ -49,9 +49,9 @@ class FakeConnection:
     def hang_up(self) -> None:
         self._say.close()
 
-    async def receive(self) -> list[str]:
+    async def receive(self) -> list[bytes]:
         try:
-            return [await self._inbox.receive()]
+            return [(await self._inbox.receive()).encode()]
         except (trio.EndOfChannel, trio.ClosedResourceError):
             raise ConnectionClosed(1000) from None
 

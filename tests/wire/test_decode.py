@@ -33,6 +33,7 @@ def frame(*events: Any, seq: Any = 1, **more: Any) -> str:
 def decode(payload: str, *, room: str | None = None, max_events: int = 4096) -> Events:
     decoded = FrameDecoder(room=room, max_events=max_events).decode(payload)
     assert isinstance(decoded, Events)
+    assert FrameDecoder(room=room, max_events=max_events).decode(payload.encode()) == decoded
     return decoded
 
 

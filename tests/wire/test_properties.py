@@ -146,7 +146,7 @@ def _frame_of(*events: str | bytes) -> str:
 
 @given(payloads=st.lists(PAYLOADS, max_size=6), room=st.none() | IDS, most=st.integers(1, 3))
 def test_frames_together_are_decoded_as_alone(payloads: list[str], room: str | None, most: int) -> None:
-    """Whatever stands beside a frame, it is what `decode` gives or raises."""
+    """Whatever stands beside a frame, as a string or in UTF-8, it is what `decode` gives or raises."""
     decoder = FrameDecoder(room=room, max_events=most)
     alone: list[object] = []
     for payload in payloads:
@@ -155,5 +155,5 @@ def test_frames_together_are_decoded_as_alone(payloads: list[str], room: str | N
         except FrameError as error:
             alone.append((error.code, error.detail, error.seq))
 
-    together = decoder.decode_all(payloads)
-    assert [(one.code, one.detail, one.seq) if isinstance(one, FrameError) else one for one in together] == alone
+    for together in (decoder.decode_all(payloads), decoder.decode_all([payload.encode() for payload in payloads])):
+        assert [(one.code, one.detail, one.seq) if isinstance(one, FrameError) else one for one in together] == alone

@@ -32,10 +32,10 @@ MOST = 1_600
 BATCH = 16
 
 
-def frames(chosen: Sequence[str]) -> list[str]:
+def frames(chosen: Sequence[str]) -> list[bytes]:
     """Events in frames."""
     return [
-        f'{{"type":"events","seq":{seq},"events":[{",".join(chosen[at : at + BATCH])}]}}'
+        f'{{"type":"events","seq":{seq},"events":[{",".join(chosen[at : at + BATCH])}]}}'.encode()
         for seq, at in enumerate(range(0, len(chosen), BATCH), 1)
     ]
 
@@ -46,7 +46,7 @@ def chosen(traffic: Traffic, kind: str) -> list[str]:
     return [text for text, event in pairs if kind in ("mixed", event.__struct_config__.tag)][:MOST]
 
 
-def judged(payloads: Sequence[str], program: Program, guards: dict[str, RoomGuard]) -> int:
+def judged(payloads: Sequence[bytes], program: Program, guards: dict[str, RoomGuard]) -> int:
     """Decode and judge, as the runtime does but for the way in between. How many events were taken."""
     decode = FrameDecoder().decode
     count = 0

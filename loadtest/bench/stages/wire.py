@@ -112,6 +112,7 @@ def stages(traffic: Traffic) -> list[Stage]:
     decode_floor = msgspec.json.Decoder(floor.Events).decode
     for batch in (1, BATCH):
         payloads = traffic.payloads(batch)
+        texts = [payload.encode() for payload in payloads]
         at = f"{batch} a frame"
         out += [
             Stage(f"frame_floor_{batch}", f"websockets' parser alone, {at}", size, _bare(payloads)),
@@ -125,11 +126,11 @@ def stages(traffic: Traffic) -> list[Stage]:
             ),
             Stage(
                 f"decode_floor_{batch}", f"msgspec into Structs, unchecked, {at}", size,
-                lambda payloads=payloads: looped(decode_floor, payloads),  # type: ignore[misc]
+                lambda texts=texts: looped(decode_floor, texts),  # type: ignore[misc]
             ),
             Stage(
                 f"decode_{batch}", f"payload to checked events, {at}", size,
-                lambda payloads=payloads: looped(FrameDecoder().decode, payloads), beside=f"decode_floor_{batch}",  # type: ignore[misc]
+                lambda texts=texts: looped(FrameDecoder().decode, texts), beside=f"decode_floor_{batch}",  # type: ignore[misc]
             ),
         ]  # fmt: skip
     out.append(
