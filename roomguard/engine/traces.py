@@ -19,7 +19,7 @@ import msgspec
 from msgspec import field
 
 from roomguard.engine.text.near import KNOWN, near_of
-from roomguard.engine.windows import SIZE, Distinct, Keyed, Members, Ratio, Sum
+from roomguard.engine.windows import NOTHING, SIZE, Distinct, Keyed, Members, Ratio, Sum
 
 CHUNK = 64
 """Traces searched at once: a text of some 2 kB, which takes less than a microsecond."""
@@ -56,6 +56,10 @@ class _Chunk(msgspec.Struct, gc=False, eq=False):
     """What was worked out so far, by place."""
 
 
+_UNBEGUN = _Chunk(0, b"", (), b"")
+"""What all windows share that have no chunk yet, as of most rooms: their own take a third of a kilobyte."""
+
+
 class Traced(Keyed):
     """`Keyed` by near skeletons, with the messages that nobody has asked about waiting uncounted.
 
@@ -65,13 +69,13 @@ class Traced(Keyed):
     fresh: list[Any] = field(default_factory=list)
     """What came since somebody asked, fewer than `CHUNK`: (trace, time, value, trace, time, value, ...). One list, and
     no tuples, for the collector to look at."""
-    open: _Chunk = field(default_factory=lambda: _Chunk(0, bytearray(), [], []))
+    open: _Chunk = field(default_factory=lambda: _UNBEGUN)
     """What was asked about since and does not fill a chunk."""
-    chunks: dict[int, _Chunk] = field(default_factory=dict)
+    chunks: dict[int, _Chunk] = NOTHING
     """The older ones by the number of their first: into a dict of such things the collector does not look."""
     looks: int = 0
     """Chunks looked at since the last one was filled."""
-    asked: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, int] = NOTHING
     """Near skeleton to the number of the trace up to which it was looked for: in a wave everybody asks for the same."""
 
     def note(self, trace: str, now: float, value: Any = None) -> None:
@@ -138,6 +142,8 @@ class Traced(Keyed):
     def _take_in(self) -> None:
         """Put what came since into chunks."""
         fresh, begin = self.fresh, 0
+        if fresh and self.open is _UNBEGUN:
+            self.open = _Chunk(0, bytearray(), [], [])
         while begin < len(fresh):
             chunk = self.open
             end = begin + 3 * (CHUNK - len(chunk.times))
@@ -151,6 +157,8 @@ class Traced(Keyed):
 
     def _close(self, now: float) -> None:
         """Begin a new chunk, and forget those that have run out."""
+        if self.chunks is NOTHING:
+            self.chunks = {}
         full, chunks = self.open, self.chunks
         times, values = array("d", full.times).tobytes(), _all_written(full.values)
         chunks[full.number] = _Chunk(full.number, bytes(full.text), times, values, now, full.counted, full.nears)
@@ -180,6 +188,8 @@ class Traced(Keyed):
         if self.fresh:
             self._take_in()
         self._expire(now)
+        if self.asked is NOTHING:
+            self.asked = {}
         asked, chunk = self.asked, self.open
         begin, end = asked.get(key, 0), chunk.number + len(chunk.times)
         if begin == end:

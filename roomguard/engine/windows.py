@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from itertools import islice, pairwise
 from math import exp, sqrt
 from struct import Struct
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -531,6 +532,10 @@ FADED = 64
 """Windows after which an average of one key is forgotten: next to nothing of it is left."""
 
 
+NOTHING: Any = MappingProxyType({})
+"""In the place of a dict that most windows never need, and never written to."""
+
+
 class Once(msgspec.Struct, gc=False, eq=False):
     """The only event of a key so far."""
 
@@ -555,7 +560,7 @@ class Keyed(msgspec.Struct, gc=False, eq=False):
     cap: int
     texts: int
     entries: dict[Any, Any] = field(default_factory=dict)
-    leaving: dict[Any, None] = field(default_factory=dict)
+    leaving: dict[Any, None] = NOTHING
     oldest: float = float("-inf")
     """No key was last used before this; until it has run out there is nothing to sweep."""
     evicted: int = 0
@@ -580,7 +585,8 @@ class Keyed(msgspec.Struct, gc=False, eq=False):
             entries[key] = Once(now, value)
             return
         del entries[key]
-        self.leaving.pop(key, None)
+        if key in self.leaving:
+            del self.leaving[key]
         if self.fades and _last(entry) <= now - self.life:
             entries[key] = Once(now, value)
             return
