@@ -82,6 +82,23 @@ def test_no_more_wait_than_are_allowed() -> None:
     assert most >= (window.value(near_of("the same words"), 1_000.0) or 0) > 0
 
 
+def test_windows_without_a_past_share_nothing() -> None:
+    """What is noted, looked for and let go in one is not in another that was begun before or after."""
+    before, window, after = (Traced(windows.Count, 10.0, 100, 64) for _ in range(3))
+    near = near_of("the same words")
+    for number in range(3 * traces.CHUNK):
+        window.note("the same words", float(number))
+        window.value(near, float(number))
+
+    assert 10 == window.value(near, 3.0 * traces.CHUNK - 1)
+    for other in (before, after):
+        assert not other.waits()
+        assert 0 == other.value(near, 3.0 * traces.CHUNK)
+        other.note("the same words", 3.0 * traces.CHUNK)
+        assert 1 == other.value(near, 3.0 * traces.CHUNK)
+    assert 0 == len(windows.NOTHING)
+
+
 class Somebody:
     """A user with one slot."""
 
