@@ -19,7 +19,7 @@ from roomguard.engine.snapshot import survivors
 from roomguard.errors import JournalFailed
 from roomguard.model.events import Control
 from roomguard.runtime import slices
-from roomguard.runtime.edge_connection import LARGE_FRAME_EVENTS, NEW_ROOM_EVENTS, READ_TURNS
+from roomguard.runtime.edge_connection import NEW_ROOM_EVENTS, READ_TURNS, RUN_EVENTS
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.settings_rooms import RoomSettings
 from tests.runtime.edge_fakes import a_desk, events, say
@@ -89,8 +89,8 @@ class TestFrames:
             assert ["ack", "ack", "actions"] == edge.types()[-3:]
             assert edge.writes == writes + 1
 
-    async def test_a_large_frame_is_answered_before_the_next_of_its_read(self, autojump_clock: MockClock) -> None:
-        """Small frames of one read are answered together, a large one by itself."""
+    async def test_much_of_a_read_is_answered_before_the_rest_of_it(self, autojump_clock: MockClock) -> None:
+        """Frames of one read are answered together, but no more than `RUN_EVENTS` wait for each other."""
         async with a_desk() as desk:
             edge = await desk.connect()
             edge.send_to_guard(events(1, say()))
@@ -101,10 +101,10 @@ class TestFrames:
             await wait_all_tasks_blocked()
             assert edge.writes == writes + 1
 
-            for seq in (5, 6, 7):
-                edge.send_to_guard(events(seq, *(say() for _ in range(LARGE_FRAME_EVENTS))))
+            for seq in range(5, 11):
+                edge.send_to_guard(events(seq, *(say() for _ in range(RUN_EVENTS // 2))))
             await wait_all_tasks_blocked()
-            assert edge.writes == writes + 4
+            assert edge.writes == writes + 1 + 3
 
     async def test_edges_that_are_behind_take_turns(self, autojump_clock: MockClock) -> None:
         """However many edges have events waiting, everybody else gets a turn after each `turn_events` of them."""
