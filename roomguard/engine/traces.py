@@ -57,7 +57,7 @@ class _Chunk(msgspec.Struct, gc=False, eq=False):
 
 
 _UNBEGUN = _Chunk(0, b"", (), b"")
-"""What all windows share that have no chunk yet, as of most rooms: their own take a third of a kilobyte."""
+"""What all windows share that have no chunk yet, as of most rooms: one of its own takes a quarter of a kilobyte."""
 
 
 class Traced(Keyed):

@@ -118,7 +118,7 @@ class Delivery:
         self.fell_behind = 0
         self._delivered = 0
         self._subscriptions = 0
-        # A tuple a room: nearly all have one subscription, and a dict for it would be two hundred bytes more.
+        # A tuple a room: nearly all have one subscription, and a dict of it would be 180 bytes larger.
         self._rooms: dict[str, tuple[Subscription, ...]] = {}
         self._everything: dict[Subscription, None] = {}
         self._resender: Resender[Subscription] = Resender(

@@ -48,11 +48,11 @@ REPLACED, RESTART = 4409, 1012
 AHEAD_BYTES = 64 * 1024
 """Bytes of frames that are decoded, then decided, then answered, each for all of them, so that the code for it stays in
 the processor's caches. Beside a guard that took frame by frame, on the same core in one sitting, an event alone in its
-frame took 19 % less CPU with a quarter of this; with all of it 2 % less again, and one of sixteen 3 %."""
+frame took 19 % less CPU with a quarter of this; with all of it 2 % less again, and one of sixteen 2 to 3 %."""
 RUN_EVENTS = 256
 """Events of one read, of any number of frames, that are decided together and answered before more of it is decided:
 some three milliseconds. A frame of 128 alone took 3 % more CPU an event, at once on one core: an answer is a write.
-With 400 it was 2 % less, and the first of them waits for all."""
+With 400 it was 1 to 2 % less again, and the first of them waits for all."""
 READ_TURNS = 2
 """Turns' events of one read that a reader deals with before others get theirs: under ten milliseconds. With 4, a loop
 that was behind stalled for 50 ms at times; with 1, an event cost a tenth more: fewer share answers and commits, and the
