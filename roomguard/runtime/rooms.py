@@ -289,8 +289,8 @@ class Rooms:
     def _bring(self, events: Sequence[AnyEvent], known: dict[str, LiveRoom], admit: Admit) -> None:
         """Have the rooms of these events among the `known` ones, but for those that cannot be had.
 
-        All of them before anything is decided: opened between two events, a room cost both their code in the caches, 8 %
-        of the CPU of an event where one in six was for a new room.
+        All of them before anything is decided: opened between two events, a room cost both their code in the caches,
+        8 % of the CPU of an event where one in six was for a new room.
         """
         for name in dict.fromkeys(map(_room_of, events)):
             if name not in known:
