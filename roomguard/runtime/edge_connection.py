@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import Protocol
 
 import attrs
@@ -53,10 +54,6 @@ RUN_EVENTS = 256
 """Events of one read, of any number of frames, that are decided together and answered before more of it is decided:
 some three milliseconds. A frame of 128 alone took 3 % more CPU an event, at once on one core: an answer is a write.
 With 400 it was 1 to 2 % less again, and the first of them waits for all."""
-READ_TURNS = 2
-"""Turns' events of one read that a reader deals with before others get theirs: under ten milliseconds. With 4, a loop
-that was behind stalled for 50 ms at times; with 1, an event cost a tenth more: fewer share answers and commits, and the
-rooms of the next connection push those of this one out of the cache."""
 NEW_ROOM_EVENTS = 4
 """As many events take as long as a room that is new to a connection: its guard, its task, and its state said. Where an
 edge came with hundreds of them a turn was 13 to 21 ms long, and not 7."""
@@ -65,6 +62,7 @@ MAX_HELD = 8_192
 """Actions held back for rooms whose state is not said yet; beyond it the connection is cut."""
 
 _SPECIAL = frozenset({Moderation, RoomOpen, RoomClose})
+_room_of = attrgetter("room")
 """Kinds that concern the room as well as its guard."""
 
 Locate = Callable[[Collection[str]], Awaitable[Mapping[str, bytes]]]
@@ -265,7 +263,8 @@ class EdgeConnection:
         """False where another connection has taken the session over: the rest is its business."""
         at = 0
         while at < len(frames):
-            if self._spent >= READ_TURNS * self._house.rooms.settings.turn_events:
+            # Two turns in one took 2 to 3 % less CPU an event, and a loop that was behind stalled for 30 ms, not 15.
+            if self._spent >= self._house.rooms.settings.turn_events:
                 await self._next_turn(arrival)
             if not (self._session.has_room and self._house.bus.has_room):
                 await self._make_room(arrival)
@@ -294,14 +293,16 @@ class EdgeConnection:
         None that concerns more than guards.
         """
         some: list[Events] = []
-        seq, size, most = self._session.expected, 0, self._house.rooms.settings.turn_events
+        known, most = self._rooms.keys(), self._house.rooms.settings.turn_events
+        seq, size, spent = self._session.expected, 0, 0
         for frame in islice(frames, at, at + self._session.room_left):
             if type(frame) is not Events or frame.seq != seq or not frame.ordinary:
                 break
             if not _SPECIAL.isdisjoint(map(type, frame.events)):
                 break
             size += frame.size
-            if size > most or (some and size > RUN_EVENTS):
+            spent += frame.size + NEW_ROOM_EVENTS * len(set(map(_room_of, frame.events)) - known)
+            if size > most or (some and (size > RUN_EVENTS or spent > most)):
                 break
             some.append(frame)
             seq += 1

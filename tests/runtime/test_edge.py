@@ -19,7 +19,7 @@ from roomguard.engine.snapshot import survivors
 from roomguard.errors import JournalFailed
 from roomguard.model.events import Control
 from roomguard.runtime import slices
-from roomguard.runtime.edge_connection import NEW_ROOM_EVENTS, READ_TURNS, RUN_EVENTS
+from roomguard.runtime.edge_connection import NEW_ROOM_EVENTS, RUN_EVENTS
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.settings_rooms import RoomSettings
 from tests.runtime.edge_fakes import a_desk, events, say
@@ -122,7 +122,7 @@ class TestFrames:
                 await trio.lowlevel.checkpoint()
                 taken.append(len(seen) - begun)
 
-            assert max(taken) <= 2 * READ_TURNS * 5  # whose turn is first in a pass of the loop is a matter of chance
+            assert max(taken) <= 2 * 5  # whose turn is first in a pass of the loop is a matter of chance
 
     async def test_an_edge_that_waits_for_acks_stops_no_other(self, autojump_clock: MockClock) -> None:
         """Whoever may not read on leaves the turn to others."""
@@ -540,7 +540,7 @@ class TestRooms:
 
     async def test_rooms_that_are_new_make_a_turn_shorter(self, autojump_clock: MockClock) -> None:
         """A read full of them leaves others their turn long before as many events of known rooms would."""
-        most = READ_TURNS * RoomSettings().turn_events
+        most = RoomSettings().turn_events
         frames, size = 16, most // 16
         async with a_desk() as desk:
             edge = await desk.connect()
