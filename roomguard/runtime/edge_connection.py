@@ -293,7 +293,7 @@ class EdgeConnection:
         None that concerns more than guards.
         """
         some: list[Events] = []
-        known, most = self._rooms.keys(), self._house.rooms.settings.turn_events
+        known, most = self._rooms, self._house.rooms.settings.turn_events
         seq, size, spent = self._session.expected, 0, 0
         for frame in islice(frames, at, at + self._session.room_left):
             if type(frame) is not Events or frame.seq != seq or not frame.ordinary:
@@ -301,7 +301,7 @@ class EdgeConnection:
             if not _SPECIAL.isdisjoint(map(type, frame.events)):
                 break
             size += frame.size
-            spent += frame.size + NEW_ROOM_EVENTS * len(set(map(_room_of, frame.events)) - known)
+            spent += frame.size + NEW_ROOM_EVENTS * len(set(map(_room_of, frame.events)).difference(known))
             if size > most or (some and (size > RUN_EVENTS or spent > most)):
                 break
             some.append(frame)
