@@ -117,7 +117,9 @@ def running(target: Target, config: Path | None = None) -> Iterator[Running]:
         process = _start(command, environment(target.settings), target.folder)
         stack.callback(_close, process)
         stack.callback(_end, process)  # twice: also where it never listens, and before its output is read to the end
-        reader = threading.Thread(target=_listening(process, f":{port}"))
+        # The guard's last line at its start: its admin port is open by then, too.
+        mark = f"edge=ws://127.0.0.1:{port} " if target.is_guard else f":{port}"
+        reader = threading.Thread(target=_listening(process, mark))
         reader.start()
         stack.callback(reader.join)
         stack.callback(_end, process)

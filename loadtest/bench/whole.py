@@ -57,7 +57,7 @@ def measure(target: Target, work: Workload, run: int, config: Path | None) -> Sa
         connections = [Connection(server.port, path) for path in paths]
         try:
             drive(connections, work.warm)
-            time.sleep(SETTLE)  # commits and actions that the last ack left behind are part of the cost
+            time.sleep(SETTLE)  # what the warm-up's last ack left behind is not part of the cost, and tells no end
             cpu, valkey = server.cpu(), server.valkey_cpu()
             seconds = drive(connections, work.measured)
             time.sleep(SETTLE)  # commits and actions that the last ack left behind are part of the cost

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from roomguard.engine.outcome import Alert
 from roomguard.engine.settings import ElevatedSettings, RoomMode
+from roomguard.model.events import NEVER
 
 if TYPE_CHECKING:
     from roomguard.engine.program import Rule
@@ -33,10 +34,10 @@ class Wave:
 
     def __init__(self) -> None:
         self.level = 0
-        self.entered = -inf
-        self.raised_at = -inf
+        self.entered = NEVER
+        self.raised_at = NEVER
         """When a rule last asked for the present mode or a higher one."""
-        self.held_until = -inf
+        self.held_until = NEVER
         """An operator holds the mode until then."""
         self.leave_at = inf
         self.newcomers: dict[str, float] = {}
@@ -63,14 +64,14 @@ class Wave:
         """Plain data for a snapshot."""
         times = (self.entered, self.raised_at, self.held_until)
         return [
-            self.level, [None if time == -inf else time for time in times],
+            self.level, [None if time == NEVER else time for time in times],
             list(self.newcomers.items()), list(self.others.items()), self.restriction,
         ]  # fmt: skip
 
     def load(self, data: Any) -> None:
         """What `dump` gave."""
         self.level = data[0]
-        self.entered, self.raised_at, self.held_until = (-inf if time is None else time for time in data[1])
+        self.entered, self.raised_at, self.held_until = (NEVER if time is None else time for time in data[1])
         self.newcomers, self.others = dict(map(tuple, data[2])), dict(map(tuple, data[3]))
         self.restriction = data[4]
 

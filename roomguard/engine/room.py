@@ -20,7 +20,7 @@ from roomguard.engine.penalties import Penalties, Penalty
 from roomguard.engine.portions import Portions, whole
 from roomguard.engine.program import Program, Rule, StepFunction, Strategy
 from roomguard.engine.stalest import Stalest
-from roomguard.engine.stance import NEVER, Stance
+from roomguard.engine.stance import Stance
 from roomguard.engine.strikes import Strikes
 from roomguard.engine.tally import Tally
 from roomguard.engine.users import latest_ids
@@ -140,8 +140,8 @@ class RoomGuard:
     def clear(self) -> None:
         """Forget everything but what the room is."""
         caps = self.program.settings.caps
-        self.now = NEVER
-        self.opened = NEVER
+        self.now = ev.NEVER
+        self.opened = ev.NEVER
         self.opening = True
         self.users: dict[str, Any] = {}
         self._stalest: Stalest | None = None
@@ -152,10 +152,10 @@ class RoomGuard:
         self.penalties = Penalties(caps.penalties)
         self.strikes = Strikes(caps.penalties)
         self.brakes = Brakes()
-        self.grace_until = NEVER
-        self.raid_until = NEVER
+        self.grace_until = ev.NEVER
+        self.raid_until = ev.NEVER
         self.raid_size = 0
-        self.restricted_until = NEVER
+        self.restricted_until = ev.NEVER
         self.restriction: Action | None = None
         self._holds: SortedList[Hold] | None = None  # made when first needed, which it is in few rooms
         self.deadline = inf
@@ -171,7 +171,7 @@ class RoomGuard:
         if now > self.now:
             if self.deadline <= now:
                 return self._receive_late(event, now)
-            if self.now == NEVER:
+            if self.now == ev.NEVER:
                 self.opened = now
             self.now = now
         else:
@@ -180,7 +180,7 @@ class RoomGuard:
 
     def _receive_late(self, event: ev.Event, now: float) -> Outcome:
         """Judge one event after the deadlines due before it."""
-        if self.now == NEVER:
+        if self.now == ev.NEVER:
             self.opened = now
         due = self.expire(now)
         self.now = now
@@ -190,7 +190,7 @@ class RoomGuard:
         """Take a control record."""
         due = self.expire(now)
         self.now = max(now, self.now)
-        if self.opened == NEVER and record.type != "reset":
+        if self.opened == ev.NEVER and record.type != "reset":
             self.opened = self.now
         handler = _CONTROLS.get(record.type)
         outcome = due if handler is None else _joined(due, handler(self, record, self.now))
@@ -490,7 +490,7 @@ class RoomGuard:
 
     def lift(self) -> None:
         """End the restriction of the room."""
-        self.restriction, self.restricted_until = None, NEVER
+        self.restriction, self.restricted_until = None, ev.NEVER
 
     def holds_down(self, user: str, kind: str, now: float) -> bool:
         """Whether a penalty of this kind is in force on a user; a warning never is."""

@@ -19,6 +19,7 @@ from roomguard.engine.penalties import Penalty, PenaltyKind
 from roomguard.engine.portions import Portions, T
 from roomguard.engine.program import Program
 from roomguard.model.actions import Action
+from roomguard.model.events import NEVER
 
 if TYPE_CHECKING:
     from roomguard.engine.room import RoomGuard
@@ -29,7 +30,7 @@ USERS_A_PORTION = 128
 
 
 def _finite(value: float) -> float | None:
-    return None if value in (inf, -inf) else value
+    return None if value in (inf, NEVER) else value
 
 
 def dump(room: RoomGuard) -> Portions[bytes]:
@@ -90,8 +91,8 @@ def load(room: RoomGuard, raw: bytes) -> Portions[None]:
 def _load(
     room: RoomGuard, data: dict[str, Any], users: Sequence[msgspec.Raw], slots: Mapping[str, msgspec.Raw]
 ) -> Portions[None]:
-    room.now = _or(data["now"], -inf)
-    room.opened = _or(data["opened"], -inf)
+    room.now = _or(data["now"], NEVER)
+    room.opened = _or(data["opened"], NEVER)
     room.viewers = data["viewers"]
     _load_people(room, data)
     names, people = tuple(data["fields"]), room.program.people
@@ -103,11 +104,11 @@ def _load(
     for name, content in slots.items():
         _load_slot(room, name, msgspec.json.decode(content))
         yield
-    room.grace_until = _or(data["grace"], -inf)
-    room.raid_until, room.raid_size = _or(data["raid"][0], -inf), data["raid"][1]
+    room.grace_until = _or(data["grace"], NEVER)
+    room.raid_until, room.raid_size = _or(data["raid"][0], NEVER), data["raid"][1]
     restriction = data["restriction"]
     room.restriction = None if restriction is None else _action(restriction)
-    room.restricted_until = _or(data["restricted"], -inf)
+    room.restricted_until = _or(data["restricted"], NEVER)
     room._undone = dict.fromkeys(data["undone"])  # noqa: SLF001
     _load_stance(room, data)
 

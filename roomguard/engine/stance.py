@@ -16,6 +16,7 @@ from roomguard.engine import modes
 from roomguard.engine.jitter import Pending
 from roomguard.engine.outcome import Alert
 from roomguard.engine.overrides import MAX_OVERRIDE_S, MAX_OVERRIDES, USUAL_S, Override, judged_by, named
+from roomguard.model.events import NEVER
 
 if TYPE_CHECKING:
     from roomguard.engine.program import Program, Strategy
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from roomguard.model.actions import Action
     from roomguard.model.events import Control
 
-NEVER = -inf
-"""Before anything. Made once: written out it is a new number each time, and a room has six of them."""
 MAX_LANGS = 1_000
 """Users remembered for a language other than the room's; beyond it the first is forgotten and hears the room's."""
 MAX_STRIKELESS = 1_000

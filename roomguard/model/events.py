@@ -8,9 +8,13 @@ can only count code points, so `wire` checks the bytes.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Annotated, Literal
 
 import msgspec
+
+NEVER = float("-inf")
+"""Room time before the first input. Made once: written out as `-inf` it is a new number each time."""
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
@@ -40,6 +44,10 @@ class Event(msgspec.Struct, tag_field="kind", gc=False, omit_defaults=True, kw_o
     ts: float
     room: Annotated[str, msgspec.Meta(max_length=128)] = ""
     who: Who | None = None
+
+
+room_of = attrgetter("room")
+"""The room of an event, for `map`."""
 
 
 class UserEvent(Event, kw_only=True):

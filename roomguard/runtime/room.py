@@ -17,14 +17,12 @@ from roomguard.engine.outcome import ALLOW, Outcome
 from roomguard.engine.portions import Portions
 from roomguard.errors import RoomguardError
 from roomguard.model.actions import Action
-from roomguard.model.events import AnyEvent, Control, Event, Moderation, RoomClose, RoomOpen
+from roomguard.model.events import NEVER, AnyEvent, Control, Event, Moderation, RoomClose, RoomOpen
 from roomguard.runtime.hub import Guard, Hub, RoomState
 from roomguard.runtime.mailbox import Mailbox, ShedCause
 from roomguard.runtime.slices import in_slices
 from roomguard.runtime.tickets import Batch, RejectCode, Ticket
 
-NEVER = float("-inf")
-"""The time of a room that has had no input."""
 NEVER_DUE = float("inf")
 
 

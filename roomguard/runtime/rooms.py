@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, islice
-from operator import attrgetter
 
 import attrs
 import trio
@@ -19,7 +18,7 @@ import trio
 from roomguard.engine.portions import Portions
 from roomguard.engine.program import Program
 from roomguard.errors import RoomguardError
-from roomguard.model.events import AnyEvent, Control
+from roomguard.model.events import Control
 from roomguard.runtime.hub import Hub, RoomPorts
 from roomguard.runtime.room import LiveRoom
 from roomguard.runtime.settings_rooms import RoomSettings
@@ -33,7 +32,6 @@ CLOSING_S = 0.25
 SAVE_BYTES = 4 * 1024 * 1024
 """Bytes of snapshots beyond which no more are gathered for one save; a room of 20,000 users has twice as many."""
 
-_room_of = attrgetter("room")
 Admit = Callable[[str], bool]
 """Whether whoever hands over may have this room; it is among its rooms then."""
 GiveWay = Callable[[], Awaitable[None]]
@@ -225,11 +223,7 @@ class Rooms:
         `between` is called now and then in the midst of it, and must not touch rooms.
         For at most `turn_events` events; `hand_over_in_turns` takes any number.
         """
-        if ticket.special:
-            left = by_room(ticket.events)
-        else:
-            self._bring(ticket.events, known, admit)
-            left = self.supervisor.decide(ticket, known, between)
+        left = by_room(ticket.events) if ticket.special else self.supervisor.decide(ticket, known, between)
         self._hand_over_left(ticket, left, known, admit)
 
     def hand_over_run(
@@ -238,7 +232,6 @@ class Rooms:
         """`hand_over` for frames of which `taker` takes those that something comes of; at most `turn_events` events."""
         frames, events = run.frames, run.events
         ends = list(accumulate([frame.size for frame in frames]))
-        self._bring(events, known, admit)
         first = place = 0
         while first < len(frames):
             place, cause = self.supervisor.decide_quiet(events, place, run.arrival, known, between)
@@ -286,33 +279,17 @@ class Rooms:
                 spent = 0
                 await give_way()
 
-    def _bring(self, events: Sequence[AnyEvent], known: dict[str, LiveRoom], admit: Admit) -> None:
-        """Have the rooms of these events among the `known` ones, but for those that cannot be had.
-
-        All of them before anything is decided: opened between two events, a room cost both their code in the caches,
-        8 % of the CPU of an event where one in six was for a new room.
-        """
-        for name in dict.fromkeys(map(_room_of, events)):
-            if name not in known:
-                self._admitted(name, known, admit)
-
     def _room_for(
         self, name: str, ticket: Ticket, places: Sequence[int], known: dict[str, LiveRoom], admit: Admit
     ) -> LiveRoom | None:
         """The live room of this name, now among the `known` ones; without it the events at `places` are rejected."""
-        room = self._admitted(name, known, admit)
-        if isinstance(room, LiveRoom):
-            return room
-        self._reject(ticket, places, room)
-        return None
-
-    def _admitted(self, name: str, known: dict[str, LiveRoom], admit: Admit) -> LiveRoom | RejectCode:
-        """The live room of this name, now among the `known` ones; or why it is not."""
         if name not in known and not admit(name):
-            return "room_limit"
+            self._reject(ticket, places, "room_limit")
+            return None
         room = self.open(name)
         if room is None:
-            return "overload" if self._nursery is None else "room_limit"
+            self._reject(ticket, places, "overload" if self._nursery is None else "room_limit")
+            return None
         known[name] = room  # another one than before, if it was put away and came back
         return room
 

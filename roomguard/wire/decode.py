@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any, ParamSpec, cast
 
 import msgspec
 
 from roomguard.errors import FrameError
-from roomguard.model.events import KINDS, AnyEvent, Id
+from roomguard.model.events import KINDS, AnyEvent, Id, room_of
 from roomguard.wire.faults import MAX_DETAIL, UNREADABLE, explain, explain_frame
 from roomguard.wire.frames import (
     ConsumerAck,
@@ -76,8 +75,6 @@ Payload = str | bytes
 """The text of a frame; bytes are UTF-8."""
 P = ParamSpec("P")
 
-_room_of = attrgetter("room")
-
 _Other = Subscribe | Unsubscribe | Enforced | ExpectRaid
 
 
@@ -133,7 +130,7 @@ class FrameDecoder:
         if self._room is not None:
             return False
         events = [event for frame in frames for event in frame.events]
-        if max([len(frame.events) for frame in frames]) > self._max_events or not all(map(_room_of, events)):
+        if max([len(frame.events) for frame in frames]) > self._max_events or not all(map(room_of, events)):
             return False
         odd = [
             event
@@ -149,7 +146,9 @@ class FrameDecoder:
         size = len(events)
         if size > self._max_events:
             raise self._too_many(size, frame.seq)
-        if self._rooms_fit(events) and (is_plain(payload) or all_sound(events, escapes=has_escapes(payload))):
+        escapes = has_escapes(payload)
+        plain = payload.isascii() and not escapes
+        if self._rooms_fit(events) and (plain or all_sound(events, escapes=escapes)):
             return _events(frame)
         kept: list[AnyEvent] = []
         indexes: list[int] = []

@@ -90,13 +90,13 @@ def test_windows_without_a_past_share_nothing() -> None:
         window.note("the same words", float(number))
         window.value(near, float(number))
 
-    assert 10 == window.value(near, 3.0 * traces.CHUNK - 1)
+    assert window.value(near, 3.0 * traces.CHUNK - 1) == 10
     for other in (before, after):
         assert not other.waits()
-        assert 0 == other.value(near, 3.0 * traces.CHUNK)
+        assert other.value(near, 3.0 * traces.CHUNK) == 0
         other.note("the same words", 3.0 * traces.CHUNK)
-        assert 1 == other.value(near, 3.0 * traces.CHUNK)
-    assert 0 == len(windows.NOTHING)
+        assert other.value(near, 3.0 * traces.CHUNK) == 1
+    assert not windows.NOTHING
 
 
 class Somebody:

@@ -22,6 +22,7 @@ from roomguard.runtime import slices
 from roomguard.runtime.edge_connection import NEW_ROOM_EVENTS, RUN_EVENTS
 from roomguard.runtime.settings_listen import ListenSettings
 from roomguard.runtime.settings_rooms import RoomSettings
+from roomguard.runtime.supervisor import SLICE_EVENTS
 from tests.runtime.edge_fakes import a_desk, events, say
 from tests.runtime.room_fakes import EPOCH, PROGRAM, MemoryStore, action, clock
 
@@ -537,6 +538,21 @@ class TestRooms:
             assert len(desk.house.rooms) == 101
             assert {state["room"] for state in two.of("state")} == {f"r{number}" for number in range(99)}
             assert [found["room"] for found in two.of("actions")[0]["actions"]] == ["r98"]
+
+    @pytest.mark.parametrize("gate", [False, True])
+    async def test_all_rooms_of_a_read_are_there_before_it_is_decided(
+        self, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, *, gate: bool
+    ) -> None:
+        """A room opened for the last event of a frame is open at the first, and each opens once."""
+        async with a_desk() as desk:
+            edge = await desk.connect()
+            opened: list[int] = []
+            monkeypatch.setattr(desk.bus, "poll", lambda: opened.append(len(desk.house.rooms)))
+            edge.send_to_guard(events(1, *(say(room=f"r{n % 50}") for n in range(2 * SLICE_EVENTS)), gate=gate))
+            await wait_all_tasks_blocked()
+
+            assert opened == [50]
+            assert desk.house.rooms.statistics().opened == 50
 
     async def test_rooms_that_are_new_make_a_turn_shorter(self, autojump_clock: MockClock) -> None:
         """A read full of them leaves others their turn long before as many events of known rooms would."""

@@ -73,19 +73,6 @@ class TestHandOver:
             assert seen == [1 + SLICE_EVENTS, 1 + 2 * SLICE_EVENTS]
             assert len(house.guard().seen) == 1 + len(frame)
 
-    async def test_all_rooms_of_a_frame_are_there_before_it_is_decided(self, autojump_clock: MockClock) -> None:
-        """A room opened for one event of a frame is open at the first of them, and each opens once."""
-        async with a_house() as house:
-            frame = [chat(room=f"r{number % 50}") for number in range(2 * SLICE_EVENTS)]
-            opened: list[int] = []
-            await hand_over(
-                house.rooms, house.ticket(*frame), house.known, between=lambda: opened.append(len(house.rooms))
-            )
-
-            assert opened == [50]
-            assert house.known == {room.name: room for room in house.rooms.live()}
-            assert house.rooms.statistics().opened == 50
-
     async def test_a_task_bears_the_name_of_its_room(self, autojump_clock: MockClock) -> None:
         """Whoever looks at the tasks of a guard sees which room is which."""
         async with a_house() as house:
