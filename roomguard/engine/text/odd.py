@@ -25,7 +25,8 @@ from roomguard.engine.text.classes import (
 )
 
 MARK, HIDDEN, PICTURE, DRAWING, DRESSED, FLAG, APOSTROPHE, ALIKE, WORDLIKE = (1 << bit for bit in range(9))
-"""Kinds of odd characters; one may be several. ALIKE: a lookalike, or what folds to one, to a mark or to an emoji."""
+"""Kinds of odd characters; one may be several. ALIKE: a lookalike, or what folds to one, to a mark or to an emoji.
+WORDLIKE is remembered of a character, and not said of a text."""
 
 EVERY = 511
 """All kinds: for a text that was not looked at."""
@@ -89,13 +90,19 @@ def look(found: list[str], text: str) -> Odd:
     A joined family of emoji counts each of its members, a flag (two code points) once. What shows nothing but belongs
     to an emoji is no invisible character.
     """
-    if len(found) > _MANY:
-        distinct = set(found)
-        if len(distinct) > _MANY_KINDS or _new_among(distinct) > _MANY_NEW:
-            return _look_at_all("".join(found[:_MAX_COUNTED]), text)
-        seen: Mapping[str, int] = Counter(found)
-    else:
-        seen = _counted(found)
+    if len(found) <= _MANY:
+        return _look_at_each(_counted(found), text)
+    distinct = set(found)
+    if len(distinct) > _MANY_KINDS:
+        return _look_at_all("".join(found[:_MAX_COUNTED]), text)
+    if _new_among(distinct) > _MANY_NEW:
+        # What other texts had decides how this one is counted, and nothing of what comes of it.
+        return _look_at_all("".join(found), text)
+    return _look_at_each(Counter(found), text)
+
+
+def _look_at_each(seen: Mapping[str, int], text: str) -> Odd:
+    """`look` where few characters are there or most of them come again and again: kind by kind."""
     every = emoji = flags = art = invisible = combining = fancy = 0
     pictures: list[str] = []
     for char, count in seen.items():
@@ -117,7 +124,7 @@ def look(found: list[str], text: str) -> Odd:
             fancy += count
     if invisible:
         invisible = _unseen(invisible, text)
-    return Odd(every, emoji - flags // 2, art, invisible, combining, fancy, tuple(pictures))
+    return Odd(every & ~WORDLIKE, emoji - flags // 2, art, invisible, combining, fancy, tuple(pictures))
 
 
 def _new_among(distinct: set[str]) -> int:
@@ -132,7 +139,7 @@ def _counted(found: list[str]) -> dict[str, int]:
 
 
 def _look_at_all(found: str, text: str) -> Odd:
-    """`look` where nearly every character is another one, most of them never seen before: class by class."""
+    """The same where nearly every character is another one, or most were never seen before: class by class."""
     members = {kind: of_kind.findall(found) for kind, of_kind in _TABLE}
     every = sum(kind for kind, some in members.items() if some)
     pictures = tuple(char for char in dict.fromkeys(members[PICTURE]) if not char.isalnum())
