@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ import pytest
 from roomguard.engine.program import Program
 from roomguard.engine.room import RoomGuard
 from roomguard.engine.settings import BudgetSettings
+from roomguard.errors import RecordingError
 from roomguard.model.actions import encode_halves, join as join_halves
 from roomguard.model.events import Control, Event
-from roomguard.replay import Player, Summary
-from roomguard.replay.player import PROGRESS_EVERY
+from roomguard.replay import Player, Summary, player
+from roomguard.replay.player import CHUNK
 from roomguard.testing import START, chat, control, feature, gift, join, like, limit, moderation, program, report, rule
 from roomguard.wire.recording import decode_line, encode_line
 
@@ -205,7 +206,31 @@ def test_nothing_to_play() -> None:
 def test_progress_is_told() -> None:
     """The callback hears of a long replay now and then, with how far it is."""
     heard: list[float | None] = []
-    count = 2 * PROGRESS_EVERY + 5
+    count = CHUNK + 5
     records = (join(f"u{number % 50}", number, id=f"e{number}") for number in range(count))
     Player(program(budget=BudgetSettings()), io.BytesIO()).play(records, lambda summary: heard.append(summary.last_ts))
-    assert [START + PROGRESS_EVERY - 1, START + 2 * PROGRESS_EVERY - 1] == heard
+    assert heard == [START + CHUNK - 1, START + count - 1]
+
+
+def test_what_comes_before_a_fault_is_judged() -> None:
+    """Where a recording breaks off, all that was read of it has been judged and written."""
+
+    def broken() -> Iterator[Event | Control]:
+        yield from recording()
+        raise RecordingError("the file ends in the midst of a line")
+
+    out = io.BytesIO()
+    with pytest.raises(RecordingError):
+        Player(BUSY, out).play(broken())
+    assert out.getvalue() == play(recording())[0]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_how_many_are_judged_at_once_changes_nothing(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rooms are judged one after the other, some records at a time; what is written has the recording's order."""
+    data, summary = play(recording())
+    monkeypatch.setattr(player, "CHUNK", chunk)
+    again, counted = play(recording())
+    assert again == data
+    assert counted == summary
+    assert data
