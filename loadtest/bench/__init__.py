@@ -5,7 +5,7 @@
     python -m loadtest.bench instructions   the pure core without noise, held to a committed file
     python -m loadtest.bench memory         bytes of rooms and users, pauses of the garbage collector
     python -m loadtest.bench latency        event to ack and to action at shares of the capacity
-    python -m loadtest.bench curves         rooms, batch, rules, users, share of chat: one at a time
+    python -m loadtest.bench curves         rooms, batch, judging, rules, users, share of chat: one at a time
     python -m loadtest.bench page           figures of `--json` into the page
 
 Figures belong to the machine; the ratios are the result.

@@ -1,4 +1,7 @@
-"""How the cost of an event changes with rooms, batch, rules, users and share of chat: one of them at a time."""
+"""How the cost of an event changes with rooms, batch, rules, users and share of chat: one of them at a time.
+
+And what is left of it where nothing is judged: sessions, rooms, users and their tasks alone.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,19 @@ from loadtest.bench.frames import build
 from loadtest.bench.targets import TARGETS, Target
 from loadtest.bench.whole import measured, needs_two_cores, numbers
 
-FACTORS = ("rooms", "batch", "rules", "users", "chat_share")
+FACTORS = ("rooms", "batch", "judging", "rules", "users", "chat_share")
 
 
 @attrs.frozen
 class Point:
-    """One mix of all factors; `users` 0 means as many as the rate asks for, `chat_share` None the usual one."""
+    """One mix of all factors; `users` 0 means as many as the rate asks for, `chat_share` None the usual one.
+
+    `judging` 0 is a configuration without any rule, 1 the one that is measured.
+    """
 
     rooms: int = 5_000
     batch: int = 16
+    judging: int = 1
     rules: int = 0
     users: int = 0
     chat_share: int | None = None
@@ -44,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `curves`."""
     parser.add_argument("--rooms", default="100,500,5000,50000")
     parser.add_argument("--batch", default="1,16,128,256", help="events a frame")
+    parser.add_argument("--judging", default="0,1", help="0: by no rule at all; 1: by the configuration's")
     parser.add_argument("--rules", default="0,10,30,100", help="generated rules behind those of the configuration")
     parser.add_argument("--users", default="20000,100000,400000", help="ordinary people, all rooms together")
     parser.add_argument("--chat-share", default="20,70,100", help="percent of the events that are chat")
@@ -71,6 +79,8 @@ def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error("rooms, batch and users have to be at least 1, rules and shares at least 0")
     if any(share > 100 for share in values.get("chat_share", ())):
         parser.error("--chat-share: at most 100 percent")
+    if not {0, 1}.issuperset(values.get("judging", ())):
+        parser.error("--judging: 0 or 1")
     needs_two_cores(parser)
     console = Console(stderr=True)
     figures: list[Figure] = []
@@ -79,8 +89,8 @@ def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     base = (args.config or HERE / "config.toml").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for factor, value, point in points(values, Point(*middle)):
-            config = Path(folder) / f"rules_{point.rules}.toml"
-            config.write_text(base + generated.toml(point.rules), encoding="utf-8")
+            config = Path(folder) / f"judging_{point.judging}_rules_{point.rules}.toml"
+            config.write_text((base if point.judging else "") + generated.toml(point.rules), encoding="utf-8")
             console.print(f"{factor} {value:,}", highlight=False)
             costs, failed = _costs(TARGETS[args.target], point, args, config, console)
             failures += failed
@@ -96,7 +106,8 @@ def main(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 def _said(point: Point) -> str:
     share = "" if point.chat_share is None else f", {point.chat_share} % chat"
     users = f", {point.users:,} users" if point.users else ""
-    return f"{point.rooms:,} rooms, {point.batch} a frame, {point.rules} rules more{users}{share}"
+    rules = f"{point.rules} rules more" if point.judging else "no rule at all"
+    return f"{point.rooms:,} rooms, {point.batch} a frame, {rules}{users}{share}"
 
 
 def _costs(

@@ -197,6 +197,7 @@ def test_each_yardstick_acknowledges_everything(target: str, tmp_path: Path) -> 
         "latency --loads fast",
         "curves --factors weather",
         "curves --chat-share 101",
+        "curves --judging 2",
         "nothing",
     ],
 )

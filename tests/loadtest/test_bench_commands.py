@@ -316,14 +316,15 @@ def test_generated_rules_are_rules(tmp_path: Path, checkout: Path) -> None:
 
 @pytest.mark.slow
 def test_curves_end_to_end(tmp_path: Path) -> None:
-    """Each value has a figure beside the first of its factor."""
-    line = "curves --factors rules --rules 0,5 --events 2000 --runs 1 --middle 20,16"
+    """Each value has a figure beside the first of its factor, a guard without rules as well."""
+    line = "curves --factors judging,rules --rules 0,5 --events 2000 --runs 1 --middle 20,16"
     code, written = command(line, tmp_path / "out.json")
 
     assert code == 0
     assert written["line"] == line
-    assert [one["name"] for one in written["figures"]] == ["rules_0", "rules_5"]
-    assert [one["beside"] for one in written["figures"]] == ["", "rules_0"]
+    assert [one["name"] for one in written["figures"]] == ["judging_0", "judging_1", "rules_0", "rules_5"]
+    assert [one["beside"] for one in written["figures"]] == ["", "judging_0", "", "rules_0"]
+    assert "no rule at all" in written["figures"][0]["what"]
 
 
 PAGE = "before\n<!-- begin stages -->\nold\n<!-- end stages -->\nafter\n"
