@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +52,7 @@ def replay(
     program = configured(config, judged_by(flags, strategy)).program
     try:
         sources = [open_source(file) for file in files]
-        with _written(out) as sink, _without_collector():
+        with _written(out) as sink:
             started = time.monotonic()
             summary = Player(program, sink).play(merged(sources), _progress(sources, started))
     except (RecordingError, OSError) as error:
@@ -76,16 +75,6 @@ def _written(out: str) -> Iterator[BinaryIO]:
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """No garbage collection: judging makes no cycles, so that memory stays the same, and it takes a twelfth less."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _progress(sources: Sequence[Source], started: float) -> Callable[[Summary], None]:

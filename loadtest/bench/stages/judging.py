@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,12 +22,15 @@ from roomguard.configure import configure
 from roomguard.engine.program import Program, compile_program
 from roomguard.engine.settings import BudgetSettings, EngineSettings, HypeSettings, RuleSettings
 from roomguard.model.events import AnyEvent, Chat, Like, Share
+from roomguard.replay import Player, Source
 from roomguard.testing import feature, limit, program, rule
 
 NEVER = "user_chats < 0"
 WINDOW = 60.0
 TIMES = 5
 """Likes are few: they come again so often, each time later."""
+MOST_REPLAY = 1e6 / 150_000
+"""Microseconds an event of a recording may take."""
 LIMIT = "30/60s"
 """Nobody of the crowd comes to it: what is timed is the question, not the answer."""
 
@@ -232,11 +236,26 @@ def _whole_stages(traffic: Traffic) -> list[Stage]:
             lambda: judged(_forgetful(), traffic.decoded), beside="judge_y1",
         ),
     )  # fmt: skip
+    lines = [f"{one}\n".encode() for one in traffic.json]
+    out.append(
+        Stage(
+            "replay",
+            "a recording replayed, no text seen before",
+            len(lines),
+            lambda: _replayed(lines),
+            most=MOST_REPLAY,
+        )
+    )
     for kind in (Chat, Like):
         inputs = traffic.of(kind)
         name = kind.__struct_config__.tag
         out.append(Stage(f"judge_{name}", f"RoomGuard as shipped, {name} alone", len(inputs), _warm(compiled, inputs)))
     return out
+
+
+def _replayed(lines: Sequence[bytes]) -> Callable[[], object]:
+    player = Player(_forgetful(), io.BytesIO())
+    return lambda: player.play(Source("traffic", lines).records())
 
 
 def stages(traffic: Traffic) -> list[Stage]:
