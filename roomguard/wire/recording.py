@@ -12,9 +12,9 @@ from typing import Any, cast
 import msgspec
 
 from roomguard.errors import RecordingError
-from roomguard.model.events import KINDS, AnyEvent, Control
+from roomguard.model.events import KINDS, AnyEvent, Control, room_of
 from roomguard.wire.faults import UNREADABLE, explain
-from roomguard.wire.ids import all_sound, check_id, fault_of, is_plain
+from roomguard.wire.ids import all_sound, check_id, fault_of, has_escapes
 
 
 class _Tags(msgspec.Struct):
@@ -55,10 +55,12 @@ def decode_events(lines: Sequence[bytes]) -> list[AnyEvent] | None:
         events = [decode(line) for line in lines]
     except UNREADABLE:
         return None
-    for event in events:
-        if not event.room:
-            return None
-    return events if is_plain(b"".join(lines)) or all_sound(events) else None
+    if not all(map(room_of, events)):
+        return None
+    if has_escapes(b"".join(lines)):
+        return events if all_sound(events) else None
+    odd = [event for event, line in zip(events, lines, strict=True) if not line.isascii()]
+    return events if all_sound(odd, escapes=False) else None
 
 
 def encode_line(record: AnyEvent | Control) -> bytes:
