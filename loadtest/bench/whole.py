@@ -7,6 +7,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ class Sample:
     """A fixed loop of pure Python on the generator's core just before: how noisy the machine was, ns an iteration."""
 
 
-def measure(target: Target, work: Workload, run: int, config: Path | None) -> Sample:
-    """One run in a fresh process.
+def measure(
+    target: Target, work: Workload, run: int, config: Path | None, ready: Callable[[], object] | None = None
+) -> Sample:
+    """One run in a fresh process; `ready` is called between the warm-up and what is measured.
 
     Raises:
         TargetFailed: it did not start, broke the protocol, or left events unacknowledged.
@@ -58,6 +61,8 @@ def measure(target: Target, work: Workload, run: int, config: Path | None) -> Sa
         try:
             drive(connections, work.warm)
             time.sleep(SETTLE)  # what the warm-up's last ack left behind is not part of the cost, and tells no end
+            if ready is not None:
+                ready()
             cpu, valkey = server.cpu(), server.valkey_cpu()
             seconds = drive(connections, work.measured)
             time.sleep(SETTLE)  # commits and actions that the last ack left behind are part of the cost

@@ -14,14 +14,18 @@ import pytest
 from loadtest.bench import curves, instructions
 from loadtest.bench.__main__ import main
 from loadtest.bench.against import pairs, report
-from loadtest.bench.checkouts import HERE
+from loadtest.bench.checkouts import HERE, OWN, Checkout
+from loadtest.bench.drive import TargetFailed
 from loadtest.bench.figures import at_most, compared, document, figure, ratio_at_most
+from loadtest.bench.frames import build
 from loadtest.bench.generated import toml
 from loadtest.bench.latency import buckets, longest
 from loadtest.bench.page import PageError, filled
 from loadtest.bench.staged import netted
 from loadtest.bench.stages import run as stage_run
 from loadtest.bench.stages.work import events as traffic
+from loadtest.bench.targets import TARGETS
+from loadtest.bench.together import guards
 from roomguard.configure import configure
 
 in_a_checkout = pytest.mark.skipif(not (HERE / ".git").exists(), reason="no checkout of git, so no revisions")
@@ -207,6 +211,29 @@ def test_two_revisions_together(tmp_path: Path) -> None:
     assert 0.5 < figures["ratio"]["value"] < 2
     ratios = sorted(own / other for own, other in written["runs"])
     assert ratios == pytest.approx([figures["ratio"]["least"], figures["ratio"]["most"]])
+
+
+@pytest.mark.slow
+@in_a_checkout
+def test_two_whole_guards_together(tmp_path: Path) -> None:
+    """Each revision's guard takes the same frames, at once, from sockets of its own."""
+    line = "together --whole 16 --against HEAD --events 4000 --runs 1 --tolerance 100"
+    code, written = command(line, tmp_path / "out.json")
+
+    assert code == 0
+    assert [one["name"] for one in written["figures"]] == ["other", "this", "ratio"]
+    assert "16 a frame" in written["figures"][0]["what"]
+    assert 0.5 < written["figures"][2]["value"] < 2
+
+
+@pytest.mark.slow
+def test_a_guard_that_fails_beside_another_is_said(tmp_path: Path) -> None:
+    """The one that is well waits no longer, and what is said is what the other printed."""
+    (tmp_path / "roomguard.py").write_text("raise SystemExit('no guard here')", encoding="utf-8")
+    broken = Checkout("broken", tmp_path, tmp_path)
+
+    with pytest.raises(TargetFailed, match="no guard here"):
+        guards(TARGETS["guard"], (OWN, broken), build(100, 16, rooms=5))
 
 
 @pytest.mark.slow
