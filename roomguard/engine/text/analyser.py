@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from zlib import crc32
 
 from roomguard.engine.text import fold, odd, shape
 from roomguard.engine.text.contacts import PHONE_DIGITS, POINTING
@@ -80,7 +81,7 @@ class Analyser:
         self._young: dict[object, Facts] = {}
         self._old: dict[object, Facts] = {}
         self._seen = bytearray(_SEEN)
-        """By some bits of a text's hash some others of the text that was there last: wrong once in 256 times."""
+        """By some bits of a text's checksum some others of the text that was there last: wrong once in 256 times."""
         self._dying: dict[object, Facts] = {}
         """Forgotten, one with each that is remembered: all at once they held everybody up for some milliseconds."""
 
@@ -96,9 +97,8 @@ class Analyser:
         known = self._old.get(key)
         if known is None:
             known = self.judge(text, emotes)
-            # The hash was made when it was looked for; another in each process, which changes what is remembered alone.
-            hashed, seen = hash(key), self._seen
-            place, mark = hashed & _SEEN - 1, hashed >> 24 & 255
+            checksum, seen = crc32(text.encode("utf-8", "surrogatepass")), self._seen
+            place, mark = checksum & _SEEN - 1, checksum >> 24
             if seen[place] != mark:
                 seen[place] = mark
                 return known
