@@ -293,6 +293,7 @@ class EdgeConnection:
         some: list[Events] = []
         before, most = self._spent, self._house.rooms.settings.turn_events
         seq, size = self._session.expected, 0
+        is_known = self._rooms.__contains__
         for frame in islice(frames, at, at + self._session.room_left):
             if type(frame) is not Events or frame.seq != seq or not frame.ordinary:
                 break
@@ -301,7 +302,8 @@ class EdgeConnection:
             size += frame.size
             if size > most or (some and (size > RUN_EVENTS or size + self._spent - before > most)):
                 break
-            self._take_rooms(frame.events)
+            if not all(map(is_known, map(room_of, frame.events))):
+                self._take_rooms(frame.events)
             some.append(frame)
             seq += 1
         return some

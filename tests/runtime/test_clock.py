@@ -62,6 +62,14 @@ def test_a_corrected_clock_is_believed_after_two_generations() -> None:
     assert clock.offsets([0.0], 60.0) == [0.0]
 
 
+def test_the_last_generation_has_its_say() -> None:
+    """A clock that was ahead in most frames of the last generation is ahead in the first of the next."""
+    clock = SessionClock(back_s=5.0, ahead_s=1.0, generation_s=30.0)
+    assert clock.offsets([300.0, 300.0], 0.0) == [300.0, 300.0]
+
+    assert clock.offsets([0.0, 0.0], 31.0) == [300.0, 0.0]
+
+
 def test_a_widened_clamp_leaves_a_recording_as_it_is() -> None:
     """Whoever widens the clamp to play a recording gets its times to the bit."""
     clock = SessionClock(back_s=1e9, ahead_s=1e9)
