@@ -2,7 +2,7 @@
 
 A room's outcomes follow from its own records alone, so the records of each room are judged one after the other, many at
 a time, and what comes of them is written in the order of the recording. A room and its users are then still in the
-processor's caches: an event takes an eighth less than where rooms take turns.
+processor's caches: with thousands of rooms an event takes a tenth less than where they take turns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gc
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Protocol, cast
 
 import attrs
@@ -97,17 +97,15 @@ class Player:
 
     def _judge(self, chunk: Sequence[Event | Control]) -> None:
         """Judge records room by room, and write what comes of them in their own order."""
-        of_room: defaultdict[str, list[Event | Control]] = defaultdict(list)
-        for room, record in zip(map(room_of, chunk), chunk, strict=True):
-            of_room[room].append(record)
-        spoken: list[tuple[Event | Control, Outcome]] = []
-        for room, records in of_room.items():
-            outcomes = self._outcomes(self._guard(room), records)
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, room in enumerate(map(room_of, chunk)):
+            places[room].append(place)
+        spoken: list[tuple[int, Outcome]] = []
+        for room, own in places.items():
+            outcomes = self._outcomes(self._guard(room), [chunk[place] for place in own])
             if outcomes.count(ALLOW) < len(outcomes):
-                spoken += [pair for pair in zip(records, outcomes, strict=True) if pair[1].actions]
-        if spoken:
-            place = {id(record): number for number, record in enumerate(chunk)}
-            spoken.sort(key=lambda pair: place[id(pair[0])])
+                spoken += [pair for pair in zip(own, outcomes, strict=True) if pair[1].actions]
+        spoken.sort(key=itemgetter(0))
         for _, outcome in spoken:
             self._write(outcome)
 
@@ -120,19 +118,21 @@ class Player:
 
     def _outcomes(self, guard: RoomGuard, records: Sequence[Event | Control]) -> list[Outcome]:
         """What comes of each of some records of a room."""
-        self.summary.events += len(records)
-        if Control in map(type, records):
-            self._note([record for record in records if isinstance(record, Control)])
-            return [take(guard, record) for record in records]
-        events = cast("Sequence[Event]", records)
-        return list(map(guard.receive, events, map(_ts_of, events)))
+        if Control not in map(type, records):
+            events = cast("Sequence[Event]", records)
+            self.summary.events += len(events)
+            return list(map(guard.receive, events, map(_ts_of, events)))
+        for record in records:
+            self._count(record)
+        return [take(guard, record) for record in records]
 
-    def _note(self, controls: Sequence[Control]) -> None:
-        self.summary.events -= len(controls)
-        self.summary.controls += len(controls)
-        for record in controls:
-            if record.type == "config" and record.config not in (None, self.program.version):
-                self.summary.other_config = record.config or ""
+    def _count(self, record: Event | Control) -> None:
+        if not isinstance(record, Control):
+            self.summary.events += 1
+            return
+        self.summary.controls += 1
+        if record.type == "config" and record.config not in (None, self.program.version):
+            self.summary.other_config = record.config or ""
 
     def _write(self, outcome: Outcome) -> None:
         summary = self.summary
