@@ -137,7 +137,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `together`."""
     parser.add_argument("--against", required=True, metavar="REV", help="a commit, tag or branch")
     parser.add_argument("--whole", type=int, metavar="BATCH", help="whole guards, so many events a frame")
-    parser.add_argument("--target", default="guard", choices=[one.name for one in TARGETS.values() if one.is_guard])
+    known = [one.name for one in TARGETS.values() if one.is_guard]
+    parser.add_argument("--target", default="guard", choices=known, help="which guard, with --whole")
     parser.add_argument("--recording", type=Path, metavar="FILE", help="instead of made-up traffic")
     parser.add_argument("--events", type=int, default=EVENTS, help="of made-up traffic, and measured of whole guards")
     parser.add_argument("--runs", type=int, default=RUNS, help="pairs of runs")

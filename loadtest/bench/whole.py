@@ -60,12 +60,12 @@ def measure(
         connections = [Connection(server.port, path) for path in paths]
         try:
             drive(connections, work.warm)
-            time.sleep(SETTLE)  # what the warm-up's last ack left behind is not part of the cost, and tells no end
+            time.sleep(SETTLE)  # a guard works on after its last ack and does not say until when: not measured here,
             if ready is not None:
                 ready()
             cpu, valkey = server.cpu(), server.valkey_cpu()
             seconds = drive(connections, work.measured)
-            time.sleep(SETTLE)  # commits and actions that the last ack left behind are part of the cost
+            time.sleep(SETTLE)  # ... and measured here, since these commits and actions are of the events that were sent
             cpu, valkey = server.cpu() - cpu, server.valkey_cpu() - valkey
         finally:
             for connection in connections:

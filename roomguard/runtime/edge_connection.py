@@ -302,7 +302,7 @@ class EdgeConnection:
             size += frame.size
             if size > most or (some and (size > RUN_EVENTS or size + self._spent - before > most)):
                 break
-            if not all(map(is_known, map(room_of, frame.events))):
+            if not all(map(is_known, map(room_of, frame.events))):  # a call less for nearly every frame of one event
                 self._take_rooms(frame.events)
             some.append(frame)
             seq += 1
