@@ -65,7 +65,7 @@ def measure(
                 ready()
             cpu, valkey = server.cpu(), server.valkey_cpu()
             seconds = drive(connections, work.measured)
-            time.sleep(SETTLE)  # ... and measured here, since these commits and actions are of the events that were sent
+            time.sleep(SETTLE)  # ... and measured here: these commits and actions are of the events that were sent
             cpu, valkey = server.cpu() - cpu, server.valkey_cpu() - valkey
         finally:
             for connection in connections:
